@@ -1,0 +1,1 @@
+"""pipelinekit: declarative real-time metrics, from YAML specs to exact event-time aggregates."""

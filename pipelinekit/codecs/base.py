@@ -1,0 +1,39 @@
+"""The contract of a codec: message bytes in, typed columns and refused rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pipelinekit.data import Headers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    index: int  # in the input
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """`frame` has one row per good message, one column per field, types as in types.py.
+
+    `event_times_ms` is int64 and aligned with `frame`; `indices` gives each row's place in the
+    input (int64, ascending), or None when every message is good.
+    """
+
+    frame: pl.DataFrame
+    event_times_ms: np.ndarray
+    indices: np.ndarray | None
+    refused: tuple[RefusedRow, ...]
+
+
+class Decoder(Protocol):
+    """Configured for one source's used fields. Never raises on any bytes."""
+
+    def decode(self, values: Sequence[bytes | None], headers: Sequence[Headers]) -> Decoded: ...

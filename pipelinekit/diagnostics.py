@@ -1,0 +1,61 @@
+"""What is wrong with a spec, as values: findings with a code, a place, a message and a next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Severity(Enum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of a file; lines and columns count characters from 1, the end is exclusive."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+    end_line: int = 1
+    end_column: int = 1
+
+    def slice(self, start: int, end: int) -> Span:
+        """The part from character `start` to `end` of a one-line span (an expression's piece)."""
+        if self.line != self.end_line:
+            return self
+        return Span(self.file, self.line, self.column + start, self.line, self.column + end)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `path` is the place in the spec, such as `measures.views.filter`."""
+
+    code: str
+    message: str
+    span: Span
+    help: str | None = None
+    path: str = ""
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(slots=True)
+class Report:
+    """All findings of a run, and how much was checked."""
+
+    findings: list[Diagnostic] = field(default_factory=list)
+    files: int = 0
+    metrics: int = 0
+
+    def add(self, *findings: Diagnostic) -> None:
+        self.findings.extend(findings)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(f.severity is Severity.ERROR for f in self.findings)
+
+    def sorted(self) -> list[Diagnostic]:
+        """By file and position, then code; each finding once."""
+        unique = dict.fromkeys(self.findings)
+        return sorted(unique, key=lambda f: (f.span, f.code, f.message))

@@ -1,0 +1,128 @@
+"""The Plan: what a job will do, as plain frozen data that every runtime reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelinekit.connectors.base import Budget
+from pipelinekit.spec.expressions.tree import Expression
+from pipelinekit.types import Type
+from pipelinekit.windows.base import Window
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """One typed column of a source: where it lies in the payload and how it is read."""
+
+    name: str
+    type: Type
+    paths: tuple[tuple[str, ...], ...]  # the first present and not null wins
+    header: str | None = None  # read from this Kafka header instead
+    optional: bool = False
+    default: str | bool | int | float | None = None  # as the spec's scalar; None = no default
+    unit: str = "ms"  # of a numeric timestamp: ms | s | us
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """A topic and how its messages become events. `fields` holds only what is used."""
+
+    name: str
+    topic: str
+    brokers: str
+    format: str  # json
+    fields: tuple[FieldPlan, ...]
+    event_time: str  # field name
+    id: str | None  # field name
+    out_of_orderness_ms: int
+    idle_after_ms: int
+    max_future_skew_ms: int
+    dead_letters_topic: str | None
+    manage: str  # full | verify
+
+    def field(self, name: str) -> FieldPlan:
+        return next(f for f in self.fields if f.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    name: str
+    expression: Expression
+    values: tuple[str, ...] | None = None  # all others become `__other__`; null stays null
+
+    @property
+    def type(self) -> Type:
+        return self.expression.type
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePlan:
+    """One measure: aggregated (`measure` names a file of measures/) or derived from others."""
+
+    name: str
+    measure: str | None
+    arguments: tuple[Expression, ...]
+    filter: Expression | None
+    derived: Expression | None  # over the results of the metric's other measures
+    max_values: int | None
+    hidden: bool
+    type: Type
+    nullable: bool
+    fingerprint: str
+    description: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPlan:
+    """One metric. `grains[0]` is its own window, the others its rollups, finer to coarser.
+
+    `fingerprint` covers what state depends on: key, filter, window and rollups.
+    """
+
+    name: str
+    version: int
+    fingerprint: str
+    filter: Expression | None
+    key: tuple[KeyPlan, ...]
+    measures: tuple[MeasurePlan, ...]
+    grains: tuple[Window, ...]
+    allowed_lateness_ms: int
+    emit_early_ms: int
+    emit_late_ms: int
+    sinks: tuple[str, ...]
+    max_key_values: int | None = None
+    description: str = ""
+    owner: str = ""
+    slo_latency_p99_ms: int | None = None
+    slo_freshness_ms: int | None = None
+
+    @property
+    def window(self) -> Window:
+        return self.grains[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPlan:
+    """A sink by its type's own settings, secrets still by name (`{"secret": NAME}`)."""
+
+    name: str
+    type: str
+    settings: Mapping[str, object]
+    budget: Budget
+    manage: str  # full | verify
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One job: a source with all its metrics and the sinks they name."""
+
+    job: str
+    environment: str
+    source: SourcePlan
+    metrics: tuple[MetricPlan, ...]
+    sinks: tuple[SinkPlan, ...]
+
+    def metric(self, name: str) -> MetricPlan:
+        return next(m for m in self.metrics if m.name == name)

@@ -1,0 +1,55 @@
+"""The typed tree of an expression: what parsing gives, and what plans hold and engines compile.
+
+Plain frozen data: it pickles, compares and hashes by value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipelinekit.types import Type
+
+LiteralValue = str | bool | int | float | Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    value: LiteralValue
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column by name: a source's field, or another measure in a derived one."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function or operator over typed arguments.
+
+    Operators are calls too: `+ - * / % = != < <= > >= and or not neg in between like is_null
+    case cast`. `case` takes condition, value, condition, value, …, else value.
+    `cast` has its target as `type`.
+    """
+
+    function: str
+    arguments: tuple[Expression, ...]
+    type: Type
+
+
+Expression = Literal | Field | Call
+
+
+def fields_of(expression: Expression) -> frozenset[str]:
+    """Names of all columns that an expression reads."""
+    match expression:
+        case Literal():
+            return frozenset()
+        case Field(name=name):
+            return frozenset((name,))
+        case Call(arguments=arguments):
+            return frozenset().union(*(fields_of(a) for a in arguments))

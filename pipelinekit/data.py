@@ -119,7 +119,7 @@ class Table:
     is_finest: bool
     is_calendar: bool  # has window_date
     partition_by: PartitionBy
-    retired_after_ms: int | None  # how long rows are kept (30 d for sub-day grains), None = for ever
+    retired_after_ms: int | None  # how long rows are kept; None = for ever
     comment: str  # pipelinekit:<metric>:<version>:<fingerprint>
     description: str = ""
 

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, as values: findings with a code, a place, a message and a next step."""
+"""What is wrong with a spec, as values: a code, a place, a message and a next step."""
 
 from __future__ import annotations
 

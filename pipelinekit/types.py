@@ -40,7 +40,7 @@ class Type:
             case Kind.LIST:
                 return f"list<{self.item}>"
             case _:
-                return self.kind.value
+                return str(self.kind.value)
 
     @property
     def is_numeric(self) -> bool:

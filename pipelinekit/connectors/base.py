@@ -80,7 +80,7 @@ class Sink(Protocol):
     budget: Budget
 
     def ddl(self, schema: SinkSchema) -> list[str]:
-        """Statements that bring the store from what it is to `schema`; empty when nothing differs."""
+        """Statements that bring the store to `schema`; empty when nothing differs."""
         ...
 
     def apply(self, statements: Sequence[str]) -> None: ...

@@ -87,8 +87,6 @@ class Measure(Protocol):
         """One aggregation per accumulator, in order, for a group_by over a slice."""
         ...
 
-    def result(
-        self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]
-    ) -> pa.Array:
+    def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         """Results of the rows whose accumulators are given, in order."""
         ...

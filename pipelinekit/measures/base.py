@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from pipelinekit.types import Type
+from pipelinekit.types import Kind, Type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,22 +24,51 @@ if TYPE_CHECKING:
 class Merge(Enum):
     """How two accumulators of one key become one."""
 
-    SUM = "sum"  # int64 or float64
-    MIN = "min"  # int64, float64, or object with None as neutral
+    SUM = "sum"  # int or float
+    MIN = "min"
     MAX = "max"
-    UNION = "union"  # object: Python sets; None once over the limit
-    LATEST = "latest"  # object: (event_time_ms, id, value), the greatest wins; None is neutral
+    UNION = "union"  # sets
+    LATEST = "latest"  # (event_time_ms, id, value): the greatest wins
     EARLIEST = "earliest"  # likewise, the least wins
 
 
 @dataclass(frozen=True, slots=True)
 class Accumulator:
-    """One column of a measure's state. `dtype` is a numpy dtype name."""
+    """One column of a measure's state.
+
+    In a partial's frame it is a column of `type` (UNION: a list of it; LATEST and EARLIEST: a
+    struct of time, id, value). In panes SUM and numeric MIN and MAX are int64 or float64 arrays,
+    the others object arrays: Python values, sets, tuples, with None for "none yet". A set that
+    outgrew `limit` is OVER for ever.
+    """
 
     name: str
-    dtype: str  # int64 | float64 | object
     merge: Merge
-    limit: int | None = None  # UNION: beyond it the set is over, for ever
+    type: Type
+    id_type: Type | None = None
+    limit: int | None = None
+
+    @property
+    def dtype(self) -> str:
+        """The numpy dtype in panes: int64 | float64 | object."""
+        if self.merge in (Merge.SUM, Merge.MIN, Merge.MAX):
+            if self.type.kind is Kind.FLOAT:
+                return "float64"
+            if self.type.kind is Kind.INT:
+                return "int64"
+        return "object"
+
+
+class Over:
+    """The one value of a set accumulator that went over its limit."""
+
+    def __repr__(self) -> str:
+        return "OVER"
+
+
+OVER = Over()
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +76,9 @@ class Signature:
     """What a measure accepts, for checks, help and docs."""
 
     arguments: tuple[str, ...]  # names, such as ("x",)
+    optional_arguments: int = 0  # how many of the last ones may be left out
     needs_max_values: bool = False
     needs_id: bool = False
-    needs_filterable: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,11 +109,15 @@ class Measure(Protocol):
     def is_nullable(self) -> bool: ...
 
     def accumulators(
-        self, arguments: Sequence[Type], max_values: int | None
+        self, arguments: Sequence[Type], max_values: int | None, id_type: Type | None
     ) -> tuple[Accumulator, ...]: ...
 
     def partial(self, inputs: Inputs, arguments: Sequence[Type]) -> tuple[pl.Expr, ...]:
-        """One aggregation per accumulator, in order, for a group_by over a slice."""
+        """One aggregation per accumulator, in order, for a group_by over a slice.
+
+        Never null: a neutral value (0, INT64_MAX, …) where numbers have none; object accumulators
+        are null where a group has no value.
+        """
         ...
 
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:

@@ -30,6 +30,10 @@ class Window(Protocol):
         """The start of the window that holds each time; int64 in, int64 out."""
         ...
 
+    def ends(self, starts_ms: np.ndarray) -> np.ndarray:
+        """The end of each window given by its start."""
+        ...
+
     def start(self, time_ms: int) -> int: ...
 
     def end(self, start_ms: int) -> int:

@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pipelinekit.data import Headers
+from pipelinekit.types import Type
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One typed column of a source: where it lies in a message and how it is read."""
+
+    name: str
+    type: Type
+    paths: tuple[tuple[str, ...], ...]  # the first present and not null wins
+    header: str | None = None  # read from this message header instead
+    optional: bool = False
+    default: str | bool | int | float | None = None  # as the spec's scalar; None = no default
+    unit: str = "ms"  # of a numeric timestamp: ms | s | us
 
 
 @dataclass(frozen=True, slots=True)

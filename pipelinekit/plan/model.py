@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.connectors.base import Budget
 from pipelinekit.spec.expressions.tree import Expression
 from pipelinekit.types import Type
 from pipelinekit.windows.base import Window
-
-
-@dataclass(frozen=True, slots=True)
-class FieldPlan:
-    """One typed column of a source: where it lies in the payload and how it is read."""
-
-    name: str
-    type: Type
-    paths: tuple[tuple[str, ...], ...]  # the first present and not null wins
-    header: str | None = None  # read from this Kafka header instead
-    optional: bool = False
-    default: str | bool | int | float | None = None  # as the spec's scalar; None = no default
-    unit: str = "ms"  # of a numeric timestamp: ms | s | us
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +20,7 @@ class SourcePlan:
     topic: str
     brokers: str
     format: str  # json
-    fields: tuple[FieldPlan, ...]
+    fields: tuple[FieldSpec, ...]
     event_time: str  # field name
     id: str | None  # field name
     out_of_orderness_ms: int
@@ -41,7 +29,7 @@ class SourcePlan:
     dead_letters_topic: str | None
     manage: str  # full | verify
 
-    def field(self, name: str) -> FieldPlan:
+    def field(self, name: str) -> FieldSpec:
         return next(f for f in self.fields if f.name == name)
 
 

@@ -1,0 +1,201 @@
+"""Questions to a Kafka cluster, answered within a time-out or by an error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipelinekit.errors import Refused, Unreachable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+START_HELP = "start it with `pipelinekit up kafka`, or set KAFKA to the address of one that runs"
+TIMEOUT_MS = 5_000
+# librdkafka's names of the errors that waiting or trying again may cure.
+TRANSIENT = frozenset(
+    {
+        "_ALL_BROKERS_DOWN",
+        "_DESTROY",
+        "_RESOLVE",
+        "_TIMED_OUT",
+        "_TIMED_OUT_QUEUE",
+        "_TRANSPORT",
+        "_WAIT_COORD",
+        "BROKER_NOT_AVAILABLE",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "COORDINATOR_NOT_AVAILABLE",
+        "FENCED_LEADER_EPOCH",
+        "KAFKA_STORAGE_ERROR",
+        "LEADER_NOT_AVAILABLE",
+        "NETWORK_EXCEPTION",
+        "NOT_CONTROLLER",
+        "NOT_COORDINATOR",
+        "NOT_ENOUGH_REPLICAS",
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+        "NOT_LEADER_FOR_PARTITION",
+        "OFFSET_NOT_AVAILABLE",
+        "REPLICA_NOT_AVAILABLE",
+        "REQUEST_TIMED_OUT",
+        "UNKNOWN_LEADER_EPOCH",
+    }
+)
+MISSING = frozenset(
+    {"UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}
+)
+
+
+def error_of(exception: KafkaException) -> KafkaError:
+    """The error that an exception of the client carries."""
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def client_config(brokers: str) -> dict[str, Any]:
+    """What every client of ours has in common."""
+    return {
+        "bootstrap.servers": brokers,
+        "client.id": "pipelinekit",
+        # The client's own lines on stderr repeat what our errors and `trouble()` say.
+        "log_level": 0,
+        "socket.timeout.ms": 10_000,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+    }
+
+
+class KafkaAdmin:
+    """An administrative client; connects when first asked. Thread-safe."""
+
+    def __init__(self, brokers: str, timeout_ms: int = TIMEOUT_MS) -> None:
+        self.brokers = brokers
+        self.timeout_ms = timeout_ms
+        self._client: AdminClient | None = None
+        self._cause = ""
+
+    def brokers_online(self) -> int:
+        """How many brokers the cluster has. Raises Unreachable."""
+        nodes = self._wait(self._admin().describe_cluster(request_timeout=self._seconds)).nodes
+        return len(nodes)
+
+    def partitions(self, topic: str) -> tuple[int, ...] | None:
+        """The topic's partitions in order, None if there is no such topic. Never creates it."""
+        described = self._describe(topic)
+        return None if described is None else tuple(sorted(p.id for p in described.partitions))
+
+    def replication(self, topic: str) -> int:
+        """The replicas of each partition, 0 if there is no such topic."""
+        described = self._describe(topic)
+        return 0 if described is None else min(len(p.replicas) for p in described.partitions)
+
+    def bounds(self, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Per partition its first offset and the one after its last committed message."""
+        from confluent_kafka.admin import OffsetSpec
+
+        first = self._offsets(topic, partitions, OffsetSpec.earliest())
+        end = self._offsets(topic, partitions, OffsetSpec.latest())
+        return {p: (first[p], end[p]) for p in sorted(partitions)}
+
+    def config(self, topic: str) -> dict[str, str]:
+        """The topic's settings by name, the broker's defaults included. Refused if missing."""
+        from confluent_kafka.admin import ConfigResource, ResourceType
+
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        futures = self._admin().describe_configs([resource], request_timeout=self._seconds)
+        entries = self._wait(futures[resource], topic)
+        return {name: entry.value for name, entry in entries.items()}
+
+    def create(
+        self, topic: str, partitions: int, replication: int, config: Mapping[str, str]
+    ) -> None:
+        """Make a topic; fine if another made it meanwhile. Returns when the broker lists it."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import NewTopic
+
+        wanted = NewTopic(topic, partitions, replication, config=dict(config))
+        seconds = self._seconds
+        futures = self._admin().create_topics(
+            [wanted], request_timeout=seconds, operation_timeout=seconds
+        )
+        try:
+            futures[topic].result()
+        except KafkaException as exception:
+            if error_of(exception).name() != "TOPIC_ALREADY_EXISTS":
+                raise self.explain(exception, topic) from exception
+
+    def explain(self, exception: KafkaException, topic: str = "") -> Refused | Unreachable:
+        """The error of ours that says what the client's error means for the caller."""
+        error = error_of(exception)
+        about = f'topic "{topic}" on ' if topic else ""
+        if error.name() in TRANSIENT:
+            self._admin().poll(0)  # hands over the pending connection errors, the real cause
+            cause = self._cause or error.str()
+            return Unreachable(
+                f"{about}Kafka at {self.brokers} did not answer within "
+                f"{self.timeout_ms / 1000:g} s: {cause}",
+                help=START_HELP,
+            )
+        if error.name() in MISSING:
+            return missing_topic(self.brokers, topic)
+        return Refused(f"{about}Kafka at {self.brokers}: {error.str()} ({error.name()})")
+
+    def close(self) -> None:
+        self._client = None
+
+    @property
+    def _seconds(self) -> float:
+        return self.timeout_ms / 1000
+
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            from confluent_kafka.admin import AdminClient
+
+            self._client = AdminClient(client_config(self.brokers) | {"error_cb": self._on_error})
+        return self._client
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.name() != "_ALL_BROKERS_DOWN" or not self._cause:
+            self._cause = error.str()
+
+    def _describe(self, topic: str) -> Any | None:
+        from confluent_kafka import KafkaException, TopicCollection
+
+        futures = self._admin().describe_topics(
+            TopicCollection([topic]), request_timeout=self._seconds
+        )
+        try:
+            return futures[topic].result()
+        except KafkaException as exception:
+            if error_of(exception).name() in MISSING:
+                return None
+            raise self.explain(exception, topic) from exception
+
+    def _offsets(self, topic: str, partitions: Collection[int], spec: Any) -> dict[int, int]:
+        from confluent_kafka import IsolationLevel, TopicPartition
+
+        futures = self._admin().list_offsets(
+            {TopicPartition(topic, p): spec for p in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=self._seconds,
+        )
+        return {tp.partition: self._wait(f, topic).offset for tp, f in futures.items()}
+
+    def _wait(self, future: Future[Any], topic: str = "") -> Any:
+        from confluent_kafka import KafkaException
+
+        try:
+            return future.result()
+        except KafkaException as exception:
+            raise self.explain(exception, topic) from exception
+
+
+def missing_topic(brokers: str, topic: str) -> Refused:
+    """The error for a topic that isn't there."""
+    return Refused(
+        f'topic "{topic}" does not exist on Kafka at {brokers}',
+        help="create it with `pipelinekit ddl --apply`, or correct `topic` in the spec",
+    )

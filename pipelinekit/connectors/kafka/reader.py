@@ -1,0 +1,251 @@
+"""An open read of a topic's partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelinekit.clock import Clock
+from pipelinekit.connectors.kafka.admin import (
+    MISSING,
+    TRANSIENT,
+    KafkaAdmin,
+    client_config,
+    missing_topic,
+)
+from pipelinekit.connectors.kafka.messages import (
+    LazyColumn,
+    headers_of,
+    offset_column,
+    partition_runs,
+    split_events,
+    time_column,
+)
+from pipelinekit.data import RawBatch
+from pipelinekit.errors import Refused, Unreachable
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, TopicPartition
+
+# The client's best batch: more at once makes each message dearer (caches), fewer the call.
+CONSUME_MAX = 500
+STATISTICS_MS = 1_000
+# Errors about groups: the client looks for a group's coordinator although we use no group.
+_OF_GROUPS = frozenset({"GROUP_AUTHORIZATION_FAILED", "_WAIT_COORD", "_STATE"})
+
+
+class Settings(Protocol):
+    @property
+    def queue_kbytes_max(self) -> int: ...
+    @property
+    def fetch_wait_ms(self) -> int: ...
+    @property
+    def linger_ms(self) -> int: ...
+
+
+class KafkaReader:
+    """The Reader of some partitions of one topic; see connectors/base.py. Not thread-safe."""
+
+    def __init__(
+        self,
+        admin: KafkaAdmin,
+        topic: str,
+        positions: Mapping[int, int],
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        from confluent_kafka import Consumer
+
+        self._admin = admin
+        self._topic = topic
+        self._settings = settings
+        self._clock = clock
+        self._positions = dict(positions)
+        self._ends: dict[int, int] = {}
+        self._down: tuple[str, str] | None = None  # what is down, and since when
+        self._cause = ""
+        self._consumer = Consumer(
+            client_config(admin.brokers)
+            | _fetch_config(settings)
+            | {"error_cb": self._on_error, "stats_cb": self._on_statistics}
+        )
+        self._consumer.assign(self._at(positions))
+
+    def poll(self, max_messages: int, max_wait_ms: int) -> RawBatch:
+        """The next messages; empty when an end was reached or after `max_wait_ms` without any."""
+        messages, events = split_events(self._consume(max_messages, max_wait_ms))
+        moved = self._take(events) if events else {}
+        return self._batch(messages, moved)
+
+    def at_end(self) -> frozenset[int]:
+        """Partitions whose log was read to its end (the broker said so), as of the last poll."""
+        here = self._positions
+        return frozenset(p for p, end in self._ends.items() if here[p] >= end)
+
+    def trouble(self) -> str | None:
+        """The broker that is down and since when; noticed and forgotten within about a second."""
+        if self._down is None:
+            return None
+        name, since = self._down
+        cause = f" ({self._cause})" if self._cause else ""
+        return f"broker {name} is down since {since}{cause}"
+
+    def add(self, positions: Mapping[int, int]) -> None:
+        """Also read these partitions from these offsets."""
+        self._positions.update(positions)
+        self._consumer.incremental_assign(self._at(positions))
+
+    def pause(self, partitions: frozenset[int]) -> None:
+        self._consumer.pause(self._at(dict.fromkeys(partitions, 0)))
+
+    def resume(self, partitions: frozenset[int]) -> None:
+        self._consumer.resume(self._at(dict.fromkeys(partitions, 0)))
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _at(self, positions: Mapping[int, int]) -> list[TopicPartition]:
+        from confluent_kafka import TopicPartition
+
+        return [TopicPartition(self._topic, p, o) for p, o in sorted(positions.items())]
+
+    def _consume(self, max_messages: int, max_wait_ms: int) -> list[Message]:
+        """What the client has. Waits for the first message, and a little for company to it."""
+        consume = self._consumer.consume
+        size = min(CONSUME_MAX, max_messages)
+        linger_ms = min(self._settings.linger_ms, max_wait_ms)
+        messages: list[Message] = consume(size, linger_ms / 1000)
+        if not messages:
+            messages = consume(1, (max_wait_ms - linger_ms) / 1000)
+            if messages and size > 1:
+                messages += consume(size - 1, 0)
+        taken = len(messages)
+        while taken == size and len(messages) < max_messages:
+            size = min(CONSUME_MAX, max_messages - len(messages))
+            more = consume(size, 0)
+            taken = len(more)
+            messages += more
+        return messages
+
+    def _batch(self, messages: list[Message], moved: dict[int, int]) -> RawBatch:
+        import numpy as np
+        from confluent_kafka import Message
+
+        if not messages:
+            nothing = np.empty(0, np.int64)
+            return RawBatch([], nothing.astype(np.int32), nothing, nothing, [], [], moved)
+        partitions, runs = partition_runs(messages)
+        offsets = offset_column(messages, runs)
+        for _, end in pairwise(runs):
+            partition = int(partitions[end - 1])
+            moved[partition] = max(moved.get(partition, 0), int(offsets[end - 1]) + 1)
+        self._positions.update(moved)
+        return RawBatch(
+            values=list(map(Message.value, messages)),
+            partitions=partitions,
+            offsets=offsets,
+            broker_times_ms=time_column(messages, runs),
+            keys=LazyColumn(messages, Message.key),
+            headers=LazyColumn(messages, headers_of),
+            positions=moved,
+        )
+
+    def _take(self, events: list[Message]) -> dict[int, int]:
+        """Positions that moved to an end. Raises Refused for what waiting won't cure."""
+        moved = {}
+        for event in events:
+            error, partition = event.error(), event.partition()
+            name = error.name()
+            if name == "_PARTITION_EOF":
+                # The end may lie beyond the last message: transaction markers, compaction.
+                end = event.offset()
+                self._ends[partition] = end
+                moved[partition] = self._positions[partition] = max(end, self._positions[partition])
+            elif name in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"):
+                raise self._out_of_range(partition)
+            elif name in MISSING:
+                self._check_exists(partition)
+            elif name in TRANSIENT:
+                self._on_error(error)
+            elif name not in _OF_GROUPS:
+                raise Refused(
+                    f'topic "{self._topic}" partition {partition} on Kafka at '
+                    f"{self._admin.brokers} at offset {self._positions.get(partition)}: "
+                    f"{error.str()} ({name})"
+                )
+        return moved
+
+    def _out_of_range(self, partition: int) -> Refused:
+        asked = self._positions[partition]
+        try:
+            first, end = self._admin.bounds(self._topic, [partition])[partition]
+            there = f"offsets {first} to {end} are there"
+        except Unreachable:
+            there = "the broker did not say which are there"
+        return Refused(
+            f'topic "{self._topic}" partition {partition} has no offset {asked}: {there}',
+            help="retention or a new topic took them away; decide where to go on: "
+            "`--from earliest` or `--from latest`",
+        )
+
+    def _check_exists(self, partition: int) -> None:
+        """Refused if the partition is gone; a broker that just started may have said so early."""
+        try:
+            there = self._admin.partitions(self._topic)
+        except Unreachable:
+            return
+        if there is None:
+            raise missing_topic(self._admin.brokers, self._topic)
+        if partition >= 0 and partition not in there:
+            raise Refused(
+                f'topic "{self._topic}" on Kafka at {self._admin.brokers} no longer has '
+                f"partition {partition}",
+                help="the topic was made anew; decide where to go on: `--from earliest`",
+            )
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Called by the client while it is polled; `_on_statistics` sees the end of it."""
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self._cause = error.str()
+        else:
+            self._note_down(self._admin.brokers)
+
+    def _on_statistics(self, text: str) -> None:
+        """Called by the client each second: brokers with partitions of ours that don't answer."""
+        prefix = f"{self._topic}-"
+        down = [
+            str(broker["nodename"])
+            for broker in json.loads(text)["brokers"].values()
+            if broker["state"] != "UP" and any(p.startswith(prefix) for p in broker["toppars"])
+        ]
+        if down:
+            self._note_down(", ".join(down))
+        else:
+            self._down, self._cause = None, ""
+
+    def _note_down(self, name: str) -> None:
+        if self._down is None:
+            at = self._clock.now_ms() // 1000
+            since = f"{at // 3600 % 24:02}:{at // 60 % 60:02}:{at % 60:02} UTC"
+            self._down = (name, since)
+
+
+def _fetch_config(settings: Settings) -> dict[str, Any]:
+    return {
+        # The client wants a group; without a subscription or a commit it stays a name.
+        "group.id": "pipelinekit",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "allow.auto.create.topics": False,
+        "statistics.interval.ms": STATISTICS_MS,
+        # Its default, 1000, stops fetching for a second whenever the queue is full.
+        "fetch.queue.backoff.ms": 5,
+        "fetch.wait.max.ms": settings.fetch_wait_ms,
+        "queued.max.messages.kbytes": settings.queue_kbytes_max,
+        "queued.min.messages": 100_000,
+    }

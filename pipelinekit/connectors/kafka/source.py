@@ -1,0 +1,71 @@
+"""A Kafka topic as a source: partitions are assigned, positions belong to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelinekit.clock import Clock, SystemClock
+from pipelinekit.connectors.kafka.admin import TIMEOUT_MS, KafkaAdmin, missing_topic
+from pipelinekit.connectors.kafka.reader import KafkaReader
+from pipelinekit.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """How a reader fetches.
+
+    `queue_kbytes_max` bounds what the client fetches ahead. A poll that found some messages
+    waits at most `linger_ms` for more: fewer, larger batches for that much latency.
+    """
+
+    timeout_ms: int = TIMEOUT_MS
+    queue_kbytes_max: int = 64 * 1024
+    fetch_wait_ms: int = 10
+    linger_ms: int = 5
+
+
+class KafkaSource:
+    """The Source of one topic. Opening a reader commits nothing and joins no group."""
+
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        settings: ReadSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.brokers = brokers
+        self.topic = topic
+        self._settings = settings or ReadSettings()
+        self._clock = clock or SystemClock()
+        self._admin = KafkaAdmin(brokers, self._settings.timeout_ms)
+
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that exist now. Raises Unreachable, or Refused if the topic is missing."""
+        found = self._admin.partitions(self.topic)
+        if found is None:
+            raise missing_topic(self.brokers, self.topic)
+        return found
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """Per partition the first offset there and the one after the last committed message."""
+        return self._admin.bounds(self.topic, self.partitions())
+
+    def log_append_time(self) -> bool:
+        """Whether the broker stamps the topic's messages, rather than their producers."""
+        return self._admin.config(self.topic)["message.timestamp.type"] == "LogAppendTime"
+
+    def open(self, positions: Mapping[int, int]) -> KafkaReader:
+        """A reader from `positions`. Raises Refused for a partition that does not exist."""
+        there = self.partitions()
+        if missing := sorted(set(positions) - set(there)):
+            raise Refused(
+                f'topic "{self.topic}" on Kafka at {self.brokers} has no partition {missing[0]}: '
+                f"it has {len(there)}, counted from 0",
+                help="start from positions of this topic: `--from earliest` or `--from latest`",
+            )
+        return KafkaReader(self._admin, self.topic, positions, self._settings, self._clock)
+
+    def close(self) -> None:
+        self._admin.close()

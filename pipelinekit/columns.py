@@ -35,25 +35,25 @@ def arrow_type(kind: Type) -> pa.DataType:
             return pa.list_(arrow_type(kind.item))
 
 
-def polars_type(kind: Type) -> pl.DataType | type[pl.DataType]:
+def polars_type(kind: Type) -> pl.DataType:
     """The polars type of a column of `kind`."""
     import polars as pl
 
     match kind.kind:
         case Kind.STRING:
-            return pl.String
+            return pl.String()
         case Kind.BOOL:
-            return pl.Boolean
+            return pl.Boolean()
         case Kind.INT:
-            return pl.Int64
+            return pl.Int64()
         case Kind.FLOAT:
-            return pl.Float64
+            return pl.Float64()
         case Kind.DECIMAL:
             return pl.Decimal(kind.precision, kind.scale)
         case Kind.TIMESTAMP:
             return pl.Datetime("ms", "UTC")
         case Kind.DATE:
-            return pl.Date
+            return pl.Date()
         case Kind.LIST:
             assert kind.item is not None
             return pl.List(polars_type(kind.item))

@@ -1,0 +1,1 @@
+"""The expression language: SQL scalar syntax, typed against a source's fields."""

@@ -1,0 +1,365 @@
+"""From a raw batch to partials, dead letters and counts: everything decided at the source.
+
+Pure: the shard's time goes in and a new one comes out, so a caller can drop the result of a slice
+that it could not claim.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from pipelinekit.catalog import codec as find_codec
+from pipelinekit.data import DeadLetter, Outcome, RawBatch, Reason
+from pipelinekit.engine.compile import (
+    EVENT_TIME,
+    START,
+    Columns,
+    CompiledMetric,
+    compile_metric,
+    late_column,
+)
+from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
+from pipelinekit.plan.model import MetricPlan, SourcePlan
+from pipelinekit.windows.base import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which windows of a metric count: those that start in [floor, ceiling)."""
+
+    floor_ms: int = NO_TIME
+    ceiling_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial:
+    """What a slice adds to one metric's panes of one bucket.
+
+    `frame`: the key columns (`key_0`, …), `__start` (of the finest window, ms), `__events`, the
+    accumulators, and `__late_<grain>` columns if any event was late. One row per key and window.
+    """
+
+    metric: str
+    bucket: int
+    frame: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """All that came out of one batch. `partitions` is the time of its partitions after it."""
+
+    partials: tuple[Partial, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    counts: Mapping[tuple[str, int, Outcome], int]
+    partitions: Mapping[int, PartitionTime]
+    messages: int
+    newest_event_ms: int  # NO_TIME if none was accepted
+
+
+class Ingest:
+    """A job's source and metrics, compiled; `take` turns batches into slices.
+
+    Not thread-safe: one for each shard.
+    """
+
+    def __init__(
+        self,
+        source: SourcePlan,
+        metrics: Sequence[MetricPlan],
+        bounds: Mapping[str, Bounds],
+        buckets: int = 1,
+    ) -> None:
+        self._source = source
+        self._decoder = find_codec(source.format)(source.fields, source.event_time)
+        self._columns = Columns()
+        self._metrics = [compile_metric(m, source, self._columns) for m in metrics]
+        self._bounds = [bounds.get(m.name, Bounds()) for m in metrics]
+        self._buckets = buckets
+        windows = {m.window: m.allowed_lateness_ms for m in metrics}
+        self._windows: tuple[Window, ...] = tuple(windows)
+
+    def take(
+        self, batch: RawBatch, time: Mapping[int, PartitionTime], references_ms: np.ndarray
+    ) -> Slice:
+        """The batch's slice. `references_ms`: what "now" was for each message (future rule).
+
+        `time` must hold every partition of the batch.
+        """
+        decoded = self._decoder.decode(batch.values, batch.headers)
+        rows = decoded.indices
+        partitions = batch.partitions if rows is None else batch.partitions[rows]
+        references = references_ms if rows is None else references_ms[rows]
+        timed = time_events(
+            decoded.event_times_ms,
+            _rows_by_partition(partitions),
+            references,
+            time,
+            self._source.out_of_orderness_ms,
+            self._source.max_future_skew_ms,
+        )
+        letters = _Letters(batch, self._source.topic)
+        for refused in decoded.refused:
+            letters.add(refused.index, Reason.INVALID, refused.detail)
+        events = _Events(
+            decoded.frame, decoded.event_times_ms, partitions, rows, timed.watermarks_ms
+        )
+        if timed.is_future.any():
+            events = self._split_future(events, timed.is_future, references, letters)
+        counts = _count_source(batch, events, letters)
+        partials = self._group(events, counts, letters) if len(events) else []
+        return Slice(
+            partials=tuple(partials),
+            dead_letters=letters.build(),
+            counts=counts,
+            partitions=_advance(batch, time, timed.partitions),
+            messages=len(batch),
+            newest_event_ms=int(events.times.max()) if len(events) else NO_TIME,
+        )
+
+    def _split_future(
+        self, events: _Events, future: np.ndarray, references: np.ndarray, letters: _Letters
+    ) -> _Events:
+        skew = self._source.max_future_skew_ms
+        for row in np.flatnonzero(future):
+            ahead = int(events.times[row] - references[row])
+            letters.add(
+                events.place(int(row)),
+                Reason.FUTURE,
+                f"event time is {ahead} ms ahead of the broker's; max_future_skew is {skew} ms",
+                event_time_ms=int(events.times[row]),
+            )
+        return events.where(~future)
+
+    def _group(
+        self, events: _Events, counts: dict[tuple[str, int, Outcome], int], letters: _Letters
+    ) -> list[Partial]:
+        starts = {window: window.starts(events.times) for window in self._windows}
+        ends = {window: window.ends(starts[window]) for window in self._windows}
+        frame = events.frame.with_columns(
+            pl.Series(EVENT_TIME, events.times), *self._columns.exprs.values()
+        )
+        newest_watermark = int(events.watermarks.max())
+        partials: list[Partial] = []
+        for metric, bounds in zip(self._metrics, self._bounds, strict=True):
+            window = metric.plan.window
+            kept = self._select(
+                metric, bounds, frame, events, starts[window], ends[window], counts, letters
+            )
+            if kept is not None and not kept.any():
+                continue
+            extra = [pl.Series(START, starts[window])]
+            extra += _late_columns(
+                metric.plan, starts[window], ends[window], events, newest_watermark
+            )
+            rows = frame.hstack(extra)
+            if kept is not None:
+                rows = rows.filter(pl.Series(kept))
+            partials += self._partials(metric, rows, [s.name for s in extra[1:]])
+        return partials
+
+    def _select(
+        self,
+        metric: CompiledMetric,
+        bounds: Bounds,
+        frame: pl.DataFrame,
+        events: _Events,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        counts: dict[tuple[str, int, Outcome], int],
+        letters: _Letters,
+    ) -> np.ndarray | None:
+        """Which events the metric counts, None for all; the others are accounted for."""
+        name = metric.plan.name
+        kept: np.ndarray | None = None
+        if metric.filter is not None:
+            kept = frame[metric.filter].to_numpy()
+            _count(counts, name, Outcome.FILTERED, events.partitions[~kept])
+        outside = starts < bounds.floor_ms
+        if bounds.ceiling_ms is not None:
+            outside |= starts >= bounds.ceiling_ms
+        if outside.any():
+            before = outside if kept is None else outside & kept
+            _count(counts, name, Outcome.BEFORE_START, events.partitions[before])
+            kept = ~outside if kept is None else kept & ~outside
+        too_late = ends + metric.plan.allowed_lateness_ms <= events.watermarks
+        if too_late.any():
+            refused = too_late if kept is None else too_late & kept
+            _count(counts, name, Outcome.TOO_LATE, events.partitions[refused])
+            for row in np.flatnonzero(refused):
+                letters.add_too_late(events, int(row), name)
+            kept = ~too_late if kept is None else kept & ~too_late
+        counted = events.partitions if kept is None else events.partitions[kept]
+        _count(counts, name, Outcome.COUNTED, counted)
+        return None if kept is None or kept.all() else kept
+
+    def _partials(
+        self, metric: CompiledMetric, rows: pl.DataFrame, late: Sequence[str]
+    ) -> list[Partial]:
+        keys = [pl.col(column).alias(f"key_{i}") for i, column in enumerate(metric.keys)]
+        sums = [pl.col(column).sum() for column in late]
+        frame = rows.group_by(*keys, START).agg(*metric.aggregations, *sums)
+        if self._buckets == 1:
+            return [Partial(metric.plan.name, 0, frame)]
+        owner = pl.Series(bucket_of(frame, len(keys), self._buckets))
+        return [
+            Partial(metric.plan.name, bucket, frame.filter(owner == bucket))
+            for bucket in owner.unique().sort().to_list()
+        ]
+
+
+def bucket_of(frame: pl.DataFrame, keys: int, buckets: int) -> list[int]:
+    """The bucket of each row by its key columns: stable across processes and versions."""
+    if not keys:
+        return [0] * frame.height
+    encode = msgspec.msgpack.Encoder().encode
+    columns = [frame[f"key_{i}"].to_list() for i in range(keys)]
+    return [zlib.crc32(encode(key)) % buckets for key in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Events:
+    """Accepted events as aligned columns; `places` are their places in the batch (None: all)."""
+
+    frame: pl.DataFrame
+    times: np.ndarray
+    partitions: np.ndarray
+    places: np.ndarray | None
+    watermarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def place(self, row: int) -> int:
+        return int(row) if self.places is None else int(self.places[row])
+
+    def where(self, mask: np.ndarray) -> _Events:
+        places = np.arange(len(self.times)) if self.places is None else self.places
+        return _Events(
+            self.frame.filter(pl.Series(mask)),
+            self.times[mask],
+            self.partitions[mask],
+            places[mask],
+            self.watermarks[mask],
+        )
+
+
+class _Letters:
+    """The batch's dead letters, one a message however many metrics refuse it."""
+
+    def __init__(self, batch: RawBatch, topic: str) -> None:
+        self._batch = batch
+        self._topic = topic
+        self._letters: dict[int, DeadLetter] = {}
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def add(
+        self, place: int, reason: Reason, detail: str, *, event_time_ms: int | None = None
+    ) -> None:
+        batch = self._batch
+        self._letters[place] = DeadLetter(
+            key=batch.keys[place],
+            value=batch.values[place],
+            headers=tuple(batch.headers[place] or ()),
+            reason=reason,
+            detail=detail,
+            metrics=(),
+            topic=self._topic,
+            partition=int(batch.partitions[place]),
+            offset=int(batch.offsets[place]),
+            event_time_ms=event_time_ms,
+            watermark_ms=None,
+        )
+
+    def add_too_late(self, events: _Events, row: int, metric: str) -> None:
+        place = events.place(row)
+        if place not in self._letters:
+            watermark = int(events.watermarks[row])
+            detail = "the event's window was closed for good"
+            time = int(events.times[row])
+            self.add(place, Reason.TOO_LATE, detail, event_time_ms=time)
+            self._letters[place] = replace(self._letters[place], watermark_ms=watermark)
+        letter = self._letters[place]
+        self._letters[place] = replace(letter, metrics=(*letter.metrics, metric))
+
+    def places(self, reason: Reason) -> list[int]:
+        return [place for place, letter in self._letters.items() if letter.reason is reason]
+
+    def build(self) -> tuple[DeadLetter, ...]:
+        return tuple(self._letters[place] for place in sorted(self._letters))
+
+
+def _rows_by_partition(partitions: np.ndarray) -> dict[int, np.ndarray]:
+    """Each partition's rows, in order."""
+    if not len(partitions):
+        return {}
+    first = int(partitions[0])
+    if (partitions == first).all():
+        return {first: np.arange(len(partitions))}
+    return {int(p): np.flatnonzero(partitions == p) for p in np.unique(partitions)}
+
+
+def _count_source(
+    batch: RawBatch, events: _Events, letters: _Letters
+) -> dict[tuple[str, int, Outcome], int]:
+    counts: dict[tuple[str, int, Outcome], int] = {}
+    _count(counts, "", Outcome.ACCEPTED, events.partitions)
+    if len(letters):
+        _count(counts, "", Outcome.INVALID, batch.partitions[letters.places(Reason.INVALID)])
+        _count(counts, "", Outcome.FUTURE, batch.partitions[letters.places(Reason.FUTURE)])
+    return counts
+
+
+def _count(
+    counts: dict[tuple[str, int, Outcome], int],
+    metric: str,
+    outcome: Outcome,
+    partitions: np.ndarray,
+) -> None:
+    if not len(partitions):
+        return
+    totals = np.bincount(partitions)
+    for partition in np.flatnonzero(totals):
+        key = (metric, int(partition), outcome)
+        counts[key] = counts.get(key, 0) + int(totals[partition])
+
+
+def _late_columns(
+    metric: MetricPlan,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    events: _Events,
+    newest_watermark_ms: int,
+) -> list[pl.Series]:
+    """For each grain a 0/1 column of events whose window had closed; none if no event was late."""
+    if newest_watermark_ms < int(ends.min()):
+        return []  # coarser windows end later still
+    columns = []
+    for place, grain in enumerate(metric.grains):
+        closed = ends if place == 0 else grain.ends(grain.starts(starts))
+        late = (closed <= events.watermarks).astype(np.int64)
+        columns.append(pl.Series(late_column(place), late))
+    return columns
+
+
+def _advance(
+    batch: RawBatch, before: Mapping[int, PartitionTime], timed: Mapping[int, PartitionTime]
+) -> dict[int, PartitionTime]:
+    """The partitions' time after the batch: positions, and broker times of what was read."""
+    after = dict(timed)
+    rows = _rows_by_partition(batch.partitions)
+    for partition, position in batch.positions.items():
+        state = after.get(partition, before[partition])
+        if partition in rows:
+            newest = int(batch.broker_times_ms[rows[partition]].max())
+            newest = max(state.newest_broker_ms, newest)
+            state = replace(state, newest_broker_ms=newest, is_idle=False)
+        after[partition] = replace(state, next_offset=position)
+    return after

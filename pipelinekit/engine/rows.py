@@ -1,0 +1,116 @@
+"""From accumulators to the rows of a table: results, derived measures and the row's own columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelinekit.columns import arrow_type, polars_type
+from pipelinekit.data import Table, Upserts
+from pipelinekit.engine.compile import CompiledMeasure
+from pipelinekit.engine.pane import Pane, key_series
+from pipelinekit.plan.model import MetricPlan
+from pipelinekit.spec.expressions.to_polars import to_polars
+from pipelinekit.spec.expressions.tree import Expression, fields_of
+
+EPOCH_SHIFT = 48  # bits of `_version` below the epoch: events of one row
+_TIME = pa.timestamp("ms", "UTC")
+
+
+class RowBuilder:
+    """Makes the rows of one table from slots of its panes."""
+
+    def __init__(
+        self,
+        table: Table,
+        plan: MetricPlan,
+        measures: Sequence[CompiledMeasure],
+        measure_floors: Mapping[str, int],
+    ) -> None:
+        self._table = table
+        self._measures = measures
+        self._floors = measure_floors
+        self._key_types = [polars_type(key.type) for key in plan.key]
+        self._derived = _in_order(
+            [(m.name, m.derived) for m in plan.measures if m.derived is not None]
+        )
+        self._names = [c.name for c in table.columns]
+        self._types = {c.name: arrow_type(c.type) for c in table.columns}
+        self._key_names = [c.name for c in table.key]
+        self._timezone = getattr(plan.grains[0], "timezone", None)
+        self._window = next(g for g in plan.grains if g.suffix == table.grain)
+
+    def build(
+        self,
+        panes: Sequence[tuple[Pane, np.ndarray]],
+        epoch: int,
+        watermark_ms: int,
+        now_ms: int,
+    ) -> Upserts:
+        """The upserts of these slots; the table's columns, in order."""
+        keys = [pane.keys[i] for pane, slots in panes for i in slots.tolist()]
+        counts = [len(slots) for _, slots in panes]
+        starts = np.repeat([pane.id.start_ms for pane, _ in panes], counts)
+        ends = np.repeat([pane.end_ms for pane, _ in panes], counts)
+        columns: dict[str, pa.Array] = {}
+        for name, series in zip(self._key_names, key_series(keys, self._key_types), strict=True):
+            columns[name] = series.to_arrow()
+        columns |= self._results(panes, starts)
+        events = np.concatenate([pane.events[slots] for pane, slots in panes])
+        columns["window_start"] = pa.array(starts).cast(_TIME)
+        columns["window_end"] = pa.array(ends).cast(_TIME)
+        if self._table.is_calendar:
+            columns["window_date"] = self._dates(columns["window_start"])
+        columns["_events"] = pa.array(events)
+        columns["_late"] = pa.array(np.concatenate([p.late[slots] for p, slots in panes]))
+        columns["_version"] = pa.array((epoch << EPOCH_SHIFT) | events)
+        count = len(keys)
+        columns["_watermark"] = pa.array(np.full(count, max(watermark_ms, 0))).cast(_TIME)
+        columns["_updated_at"] = pa.array(np.full(count, now_ms)).cast(_TIME)
+        arrays = [columns[name].cast(self._types[name]) for name in self._names]
+        return Upserts(self._table, pa.Table.from_arrays(arrays, names=self._names))
+
+    def _results(
+        self, panes: Sequence[tuple[Pane, np.ndarray]], starts: np.ndarray
+    ) -> dict[str, pa.Array]:
+        results: dict[str, pa.Array] = {}
+        for compiled in self._measures:
+            state = {
+                column.accumulator.name: np.concatenate(
+                    [pane.state[column.name][slots] for pane, slots in panes]
+                )
+                for column in compiled.columns
+            }
+            types = [a.type for a in compiled.plan.arguments]
+            result = compiled.measure.result(state, types)
+            floor = self._floors.get(compiled.plan.name)
+            if floor is not None and (starts < floor).any():
+                result = pc.if_else(pa.array(starts < floor), None, result)
+            results[compiled.plan.name] = result
+        if self._derived:
+            frame = pl.DataFrame({name: pl.from_arrow(a) for name, a in results.items()})
+            for name, expression in self._derived:
+                frame = frame.with_columns(to_polars(expression).alias(name))
+                results[name] = frame[name].to_arrow()
+        return results
+
+    def _dates(self, starts: pa.Array) -> pa.Array:
+        zone = getattr(self._window, "timezone", "UTC")
+        local = pl.Series(pl.from_arrow(starts)).dt.convert_time_zone(zone)
+        return local.dt.date().to_arrow()
+
+
+def _in_order(derived: list[tuple[str, Expression]]) -> list[tuple[str, Expression]]:
+    """Derived measures, each after those it reads (checks have refused cycles)."""
+    left = dict(derived)
+    ordered = []
+    while left:
+        ready = [n for n, e in left.items() if not fields_of(e) & (left.keys() - {n})]
+        if not ready:
+            raise ValueError(f"derived measures read each other in a circle: {sorted(left)}")
+        ordered += [(name, left.pop(name)) for name in ready]
+    return ordered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelinekit.errors import Refused, Unreachable
@@ -68,6 +69,15 @@ def client_config(brokers: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A topic's shape. A topic deleted and made anew has another `topic_id`."""
+
+    topic_id: str
+    partitions: tuple[int, ...]
+    replication: int
+
+
 class KafkaAdmin:
     """An administrative client; connects when first asked. Thread-safe."""
 
@@ -82,15 +92,16 @@ class KafkaAdmin:
         nodes = self._wait(self._admin().describe_cluster(request_timeout=self._seconds)).nodes
         return len(nodes)
 
-    def partitions(self, topic: str) -> tuple[int, ...] | None:
-        """The topic's partitions in order, None if there is no such topic. Never creates it."""
+    def layout(self, topic: str) -> Layout | None:
+        """The topic's identity and partitions, None if there is no such topic. Never creates it."""
         described = self._describe(topic)
-        return None if described is None else tuple(sorted(p.id for p in described.partitions))
-
-    def replication(self, topic: str) -> int:
-        """The replicas of each partition, 0 if there is no such topic."""
-        described = self._describe(topic)
-        return 0 if described is None else min(len(p.replicas) for p in described.partitions)
+        if described is None:
+            return None
+        return Layout(
+            topic_id=str(described.topic_id),
+            partitions=tuple(sorted(p.id for p in described.partitions)),
+            replication=min(len(p.replicas) for p in described.partitions),
+        )
 
     def bounds(self, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
         """Per partition its first offset and the one after its last committed message."""
@@ -198,4 +209,12 @@ def missing_topic(brokers: str, topic: str) -> Refused:
     return Refused(
         f'topic "{topic}" does not exist on Kafka at {brokers}',
         help="create it with `pipelinekit ddl --apply`, or correct `topic` in the spec",
+    )
+
+
+def remade_topic(brokers: str, topic: str) -> Refused:
+    """The error for a topic that was deleted and made anew: its offsets mean other messages."""
+    return Refused(
+        f'topic "{topic}" on Kafka at {brokers} was deleted and made anew while it was read',
+        help="stored positions don't fit it; start anew with `--from earliest`",
     )

@@ -14,6 +14,7 @@ from pipelinekit.connectors.kafka.admin import (
     KafkaAdmin,
     client_config,
     missing_topic,
+    remade_topic,
 )
 from pipelinekit.connectors.kafka.messages import (
     LazyColumn,
@@ -66,6 +67,7 @@ class KafkaReader:
         self._ends: dict[int, int] = {}
         self._down: tuple[str, str] | None = None  # what is down, and since when
         self._cause = ""
+        self._is_missing = False
         self._consumer = Consumer(
             client_config(admin.brokers)
             | _fetch_config(settings)
@@ -77,12 +79,14 @@ class KafkaReader:
         """The next messages; empty when an end was reached or after `max_wait_ms` without any."""
         messages, events = split_events(self._consume(max_messages, max_wait_ms))
         moved = self._take(events) if events else {}
+        if self._is_missing:
+            self._check_exists()
         return self._batch(messages, moved)
 
     def at_end(self) -> frozenset[int]:
         """Partitions whose log was read to its end (the broker said so), as of the last poll."""
         here = self._positions
-        return frozenset(p for p, end in self._ends.items() if here[p] >= end)
+        return frozenset(p for p, end in self._ends.items() if here[p] == end)
 
     def trouble(self) -> str | None:
         """The broker that is down and since when; noticed and forgotten within about a second."""
@@ -166,7 +170,7 @@ class KafkaReader:
             elif name in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"):
                 raise self._out_of_range(partition)
             elif name in MISSING:
-                self._check_exists(partition)
+                self._is_missing = True
             elif name in TRANSIENT:
                 self._on_error(error)
             elif name not in _OF_GROUPS:
@@ -190,27 +194,26 @@ class KafkaReader:
             "`--from earliest` or `--from latest`",
         )
 
-    def _check_exists(self, partition: int) -> None:
-        """Refused if the partition is gone; a broker that just started may have said so early."""
+    def _check_exists(self) -> None:
+        """Refused if the topic or a partition is gone; a broker that just started may err."""
+        self._is_missing = False
         try:
-            there = self._admin.partitions(self._topic)
+            layout = self._admin.layout(self._topic)
         except Unreachable:
             return
-        if there is None:
+        if layout is None:
             raise missing_topic(self._admin.brokers, self._topic)
-        if partition >= 0 and partition not in there:
-            raise Refused(
-                f'topic "{self._topic}" on Kafka at {self._admin.brokers} no longer has '
-                f"partition {partition}",
-                help="the topic was made anew; decide where to go on: `--from earliest`",
-            )
+        if not set(self._positions) <= set(layout.partitions):
+            raise remade_topic(self._admin.brokers, self._topic)
 
     def _on_error(self, error: KafkaError) -> None:
         """Called by the client while it is polled; `_on_statistics` sees the end of it."""
-        if error.name() != "_ALL_BROKERS_DOWN":
-            self._cause = error.str()
-        else:
+        if error.name() in MISSING:
+            self._is_missing = True
+        elif error.name() == "_ALL_BROKERS_DOWN":
             self._note_down(self._admin.brokers)
+        else:
+            self._cause = error.str()
 
     def _on_statistics(self, text: str) -> None:
         """Called by the client each second: brokers with partitions of ours that don't answer."""
@@ -242,6 +245,8 @@ def _fetch_config(settings: Settings) -> dict[str, Any]:
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "allow.auto.create.topics": False,
+        # How long a topic may be missing from the metadata before that is an error.
+        "topic.metadata.propagation.max.ms": 5_000,
         "statistics.interval.ms": STATISTICS_MS,
         # Its default, 1000, stops fetching for a second whenever the queue is full.
         "fetch.queue.backoff.ms": 5,

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelinekit.clock import Clock, SystemClock
-from pipelinekit.connectors.kafka.admin import TIMEOUT_MS, KafkaAdmin, missing_topic
+from pipelinekit.connectors.kafka.admin import (
+    TIMEOUT_MS,
+    KafkaAdmin,
+    Layout,
+    missing_topic,
+    remade_topic,
+)
 from pipelinekit.connectors.kafka.reader import KafkaReader
 from pipelinekit.errors import Refused
 
@@ -40,13 +46,15 @@ class KafkaSource:
         self._settings = settings or ReadSettings()
         self._clock = clock or SystemClock()
         self._admin = KafkaAdmin(brokers, self._settings.timeout_ms)
+        self._topic_id = ""
 
     def partitions(self) -> tuple[int, ...]:
         """The partitions that exist now. Raises Unreachable, or Refused if the topic is missing."""
-        found = self._admin.partitions(self.topic)
-        if found is None:
-            raise missing_topic(self.brokers, self.topic)
-        return found
+        return self._layout().partitions
+
+    def topic_id(self) -> str:
+        """What tells this topic from a later one of the same name, whose offsets start anew."""
+        return self._layout().topic_id
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """Per partition the first offset there and the one after the last committed message."""
@@ -69,3 +77,16 @@ class KafkaSource:
 
     def close(self) -> None:
         self._admin.close()
+
+    def _layout(self) -> Layout:
+        """The topic as it is now; Refused if it isn't the one that this source first saw.
+
+        The client would go on in the new topic at the old one's offset, without a word.
+        """
+        layout = self._admin.layout(self.topic)
+        if layout is None:
+            raise missing_topic(self.brokers, self.topic)
+        self._topic_id = self._topic_id or layout.topic_id
+        if layout.topic_id != self._topic_id:
+            raise remade_topic(self.brokers, self.topic)
+        return layout

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient
 
 START_HELP = "start it with `pipelinekit up kafka`, or set KAFKA to the address of one that runs"
 TIMEOUT_MS = 5_000
+RETRY_S = 0.05
+Answer = TypeVar("Answer")
 # librdkafka's names of the errors that waiting or trying again may cure.
 TRANSIENT = frozenset(
     {
@@ -89,8 +90,7 @@ class KafkaAdmin:
 
     def brokers_online(self) -> int:
         """How many brokers the cluster has. Raises Unreachable."""
-        nodes = self._wait(self._admin().describe_cluster(request_timeout=self._seconds)).nodes
-        return len(nodes)
+        return len(self._ask(lambda: self._cluster().result().nodes))
 
     def layout(self, topic: str) -> Layout | None:
         """The topic's identity and partitions, None if there is no such topic. Never creates it."""
@@ -116,9 +116,12 @@ class KafkaAdmin:
         from confluent_kafka.admin import ConfigResource, ResourceType
 
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        futures = self._admin().describe_configs([resource], request_timeout=self._seconds)
-        entries = self._wait(futures[resource], topic)
-        return {name: entry.value for name, entry in entries.items()}
+
+        def ask() -> Any:
+            futures = self._admin().describe_configs([resource], request_timeout=self._seconds)
+            return futures[resource].result()
+
+        return {name: entry.value for name, entry in self._ask(ask, topic).items()}
 
     def create(
         self, topic: str, partitions: int, replication: int, config: Mapping[str, str]
@@ -128,15 +131,19 @@ class KafkaAdmin:
         from confluent_kafka.admin import NewTopic
 
         wanted = NewTopic(topic, partitions, replication, config=dict(config))
-        seconds = self._seconds
-        futures = self._admin().create_topics(
-            [wanted], request_timeout=seconds, operation_timeout=seconds
-        )
-        try:
-            futures[topic].result()
-        except KafkaException as exception:
-            if error_of(exception).name() != "TOPIC_ALREADY_EXISTS":
-                raise self.explain(exception, topic) from exception
+
+        def ask() -> None:
+            futures = self._admin().create_topics([wanted], request_timeout=self._seconds)
+            try:
+                futures[topic].result()
+            except KafkaException as exception:
+                if error_of(exception).name() != "TOPIC_ALREADY_EXISTS":
+                    raise
+
+        self._ask(ask, topic)
+        deadline = time.monotonic() + self._seconds
+        while self._describe(topic) is None and time.monotonic() < deadline:
+            time.sleep(RETRY_S)
 
     def explain(self, exception: KafkaException, topic: str = "") -> Refused | Unreachable:
         """The error of ours that says what the client's error means for the caller."""
@@ -172,36 +179,54 @@ class KafkaAdmin:
         if error.name() != "_ALL_BROKERS_DOWN" or not self._cause:
             self._cause = error.str()
 
+    def _cluster(self) -> Any:
+        return self._admin().describe_cluster(request_timeout=self._seconds)
+
     def _describe(self, topic: str) -> Any | None:
         from confluent_kafka import KafkaException, TopicCollection
 
-        futures = self._admin().describe_topics(
-            TopicCollection([topic]), request_timeout=self._seconds
-        )
-        try:
-            return futures[topic].result()
-        except KafkaException as exception:
-            if error_of(exception).name() in MISSING:
-                return None
-            raise self.explain(exception, topic) from exception
+        def ask() -> Any | None:
+            futures = self._admin().describe_topics(
+                TopicCollection([topic]), request_timeout=self._seconds
+            )
+            try:
+                return futures[topic].result()
+            except KafkaException as exception:
+                if error_of(exception).name() in MISSING:
+                    return None
+                raise
+
+        return self._ask(ask, topic)
 
     def _offsets(self, topic: str, partitions: Collection[int], spec: Any) -> dict[int, int]:
         from confluent_kafka import IsolationLevel, TopicPartition
 
-        futures = self._admin().list_offsets(
-            {TopicPartition(topic, p): spec for p in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=self._seconds,
-        )
-        return {tp.partition: self._wait(f, topic).offset for tp, f in futures.items()}
+        def ask() -> dict[int, int]:
+            futures = self._admin().list_offsets(
+                {TopicPartition(topic, p): spec for p in partitions},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=self._seconds,
+            )
+            return {tp.partition: future.result().offset for tp, future in futures.items()}
 
-    def _wait(self, future: Future[Any], topic: str = "") -> Any:
+        # A broker lists a new topic a little before it leads its partitions.
+        return self._ask(ask, topic, TRANSIENT | MISSING) if partitions else {}
+
+    def _ask(
+        self, ask: Callable[[], Answer], topic: str = "", again_on: frozenset[str] = TRANSIENT
+    ) -> Answer:
+        """What `ask` gives, asked again within the time-out while a leader is being found."""
         from confluent_kafka import KafkaException
 
-        try:
-            return future.result()
-        except KafkaException as exception:
-            raise self.explain(exception, topic) from exception
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                return ask()
+            except KafkaException as exception:
+                is_transient = error_of(exception).name() in again_on
+                if not is_transient or time.monotonic() >= deadline:
+                    raise self.explain(exception, topic) from exception
+            time.sleep(RETRY_S)
 
 
 def missing_topic(brokers: str, topic: str) -> Refused:

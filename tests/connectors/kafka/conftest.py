@@ -11,6 +11,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.connectors.kafka.logs import until
+
 _names = (f"t{os.getpid()}_{n}" for n in itertools.count())
 MakeTopic = Callable[..., str]
 
@@ -26,6 +28,12 @@ def admin(brokers) -> AdminClient:
 
 
 @pytest.fixture
+def topic_name() -> str:
+    """A name that no topic has."""
+    return next(_names)
+
+
+@pytest.fixture
 def make_topic(admin) -> MakeTopic:
     def make(partitions: int = 1, **config: str) -> str:
         name = next(_names)
@@ -33,6 +41,7 @@ def make_topic(admin) -> MakeTopic:
             name, partitions, 1, config={k.replace("_", "."): v for k, v in config.items()}
         )
         admin.create_topics([wanted])[name].result()
+        until(lambda: name in admin.list_topics(timeout=10).topics)
         return name
 
     return make

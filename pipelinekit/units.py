@@ -10,6 +10,9 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
+# The instants that every store holds: ClickHouse's DateTime64 goes from 1900 to 2299.
+TIME_MIN_MS = -2_208_988_800_000
+TIME_MAX_MS = 10_413_791_999_999
 DURATION_MAX_MS = 366 * DAY_MS
 
 _UNITS_MS = {"ms": MS, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}

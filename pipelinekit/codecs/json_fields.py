@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.columns import polars_type
 from pipelinekit.types import Kind, Type
+from pipelinekit.units import TIME_MAX_MS, TIME_MIN_MS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,9 +23,8 @@ _RFC3339 = re.compile(
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_TIME_MIN_MS = -62_135_596_800_000  # 0001-01-01
-_TIME_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999
 _QUOTED_MAX = 80
+_OUTSIDE = "lies outside the years 1900 to 2299"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,14 +211,14 @@ def _timestamps(spec: FieldSpec, values: list[Any]) -> ColumnResult:
         return _by_value(spec, values, _from_json)
     match spec.unit:
         case "s":
-            in_range = numbers.is_between(_TIME_MIN_MS // 1000, _TIME_MAX_MS // 1000)
-            times = numbers.clip(_TIME_MIN_MS // 1000, _TIME_MAX_MS // 1000) * 1000
+            in_range = numbers.is_between(TIME_MIN_MS // 1000, TIME_MAX_MS // 1000)
+            times = numbers.clip(TIME_MIN_MS // 1000, TIME_MAX_MS // 1000) * 1000
         case "us":
             times = numbers // 1000
-            in_range = times.is_between(_TIME_MIN_MS, _TIME_MAX_MS)
+            in_range = times.is_between(TIME_MIN_MS, TIME_MAX_MS)
         case _:
             times = numbers
-            in_range = times.is_between(_TIME_MIN_MS, _TIME_MAX_MS)
+            in_range = times.is_between(TIME_MIN_MS, TIME_MAX_MS)
     if not in_range.all(ignore_nulls=True):
         return _by_value(spec, values, _from_json)
     return ColumnResult(times.cast(pl.Datetime("ms", "UTC")))
@@ -289,8 +289,8 @@ def _time(unit: str, value: int | str) -> dt.datetime:
     """The instant, cut to the millisecond."""
     if isinstance(value, int):
         ms = {"s": value * 1000, "ms": value, "us": value // 1000}[unit]
-        if not _TIME_MIN_MS <= ms <= _TIME_MAX_MS:
-            raise ValueError(f"{_quoted(value)} {unit} lies outside the years 1 to 9999")
+        if not TIME_MIN_MS <= ms <= TIME_MAX_MS:
+            raise ValueError(f"{_quoted(value)} {unit} {_OUTSIDE}")
         return _EPOCH + dt.timedelta(milliseconds=ms)
     found = _RFC3339.fullmatch(value)
     if not found:
@@ -300,7 +300,10 @@ def _time(unit: str, value: int | str) -> dt.datetime:
     day, time, fraction, offset = found.groups()
     millis = (fraction or "0")[:3].ljust(3, "0")
     zone = "+00:00" if offset in "Zz" else offset
-    return dt.datetime.fromisoformat(f"{day}T{time}.{millis}{zone}").astimezone(dt.UTC)
+    instant = dt.datetime.fromisoformat(f"{day}T{time}.{millis}{zone}").astimezone(dt.UTC)
+    if not TIME_MIN_MS <= (instant - _EPOCH) // dt.timedelta(milliseconds=1) <= TIME_MAX_MS:
+        raise ValueError(f"{_quoted(value)} {_OUTSIDE}")
+    return instant
 
 
 def _decimal(spec: FieldSpec, text: str) -> Decimal:

@@ -258,7 +258,7 @@ def from_state(name: str, values: np.ndarray, accumulator: Accumulator) -> pl.Se
             return pl.Series(name, lists, dtype=pl.List(kind))
         case Merge.LATEST | Merge.EARLIEST:
             assert accumulator.id_type is not None
-            parts = {"time": pl.Int64, "id": polars_type(accumulator.id_type), "value": kind}
+            parts = {"time": pl.Int64(), "id": polars_type(accumulator.id_type), "value": kind}
             entries = [None if v is None else dict(zip(parts, v, strict=True)) for v in values]
             return pl.Series(name, entries, dtype=pl.Struct(parts))
         case _:

@@ -16,6 +16,7 @@ from pipelinekit.engine.pane import Pane, key_series
 from pipelinekit.plan.model import MetricPlan
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Expression, fields_of
+from pipelinekit.units import TIME_MAX_MS
 
 EPOCH_SHIFT = 48  # bits of `_version` below the epoch: events of one row
 _TIME = pa.timestamp("ms", "UTC")
@@ -69,7 +70,9 @@ class RowBuilder:
         columns["_late"] = pa.array(np.concatenate([p.late[slots] for p, slots in panes]))
         columns["_version"] = pa.array((epoch << EPOCH_SHIFT) | events)
         count = len(keys)
-        columns["_watermark"] = pa.array(np.full(count, max(watermark_ms, 0))).cast(_TIME)
+        columns["_watermark"] = pa.array(
+            np.full(count, min(max(watermark_ms, 0), TIME_MAX_MS))
+        ).cast(_TIME)
         columns["_updated_at"] = pa.array(np.full(count, now_ms)).cast(_TIME)
         arrays = [columns[name].cast(self._types[name]) for name in self._names]
         return Upserts(self._table, pa.Table.from_arrays(arrays, names=self._names))

@@ -24,8 +24,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 KEYWORDS = frozenset(
-    ("and", "or", "not", "in", "between", "like", "is", "null", "true", "false")
-    + ("case", "when", "then", "else", "end", "cast", "as")
+    (
+        *("and", "or", "not", "in", "between", "like", "is", "null", "true", "false"),
+        *("case", "when", "then", "else", "end", "cast", "as"),
+    )
 )
 # Binding powers, loosest first.
 _BINARY = {"or": 1, "and": 2, "=": 4, "!=": 4, "<>": 4, "<": 4, "<=": 4, ">": 4, ">=": 4}
@@ -82,12 +84,12 @@ def _tokens(text: str) -> list[_Token]:
             if not rest.strip():
                 break
             _refuse_character(text, at + len(rest) - len(rest.lstrip()))
-        kind = str(found.lastgroup)
-        word = found[kind]
+        group = kind = str(found.lastgroup)
+        word = found[group]
         lowered = word.lower() if kind == "name" else word
         if lowered in KEYWORDS:
             kind, word = "keyword", lowered
-        tokens.append(_Token(kind, word, found.start(kind), found.end(kind)))
+        tokens.append(_Token(kind, word, found.start(group), found.end(group)))
         at = found.end()
     return tokens
 

@@ -1,0 +1,53 @@
+"""The tables that a metric's rows land in: one for each grain."""
+
+from __future__ import annotations
+
+from pipelinekit.data import Column, PartitionBy, Table
+from pipelinekit.plan.model import MeasurePlan, MetricPlan
+from pipelinekit.types import Kind
+from pipelinekit.units import DAY_MS
+from pipelinekit.windows.base import Window
+
+_KEPT_MS = 30 * DAY_MS  # rows of grains below an hour stay hot for 30 days
+_DAILY_PARTITIONS_BELOW_MS = DAY_MS // 24
+
+
+def tables_of(metric: MetricPlan) -> tuple[Table, ...]:
+    """A table for each grain, finest first."""
+    return tuple(_table(metric, place, window) for place, window in enumerate(metric.grains))
+
+
+def table_name(metric: str, version: int, grain: str) -> str:
+    """`page_views_1m`, from version 2 on `page_views_v2_1m`."""
+    return f"{metric}_{grain}" if version == 1 else f"{metric}_v{version}_{grain}"
+
+
+def _table(metric: MetricPlan, place: int, window: Window) -> Table:
+    grain = window.suffix
+    fine = window.approximate_ms < _DAILY_PARTITIONS_BELOW_MS
+    return Table(
+        name=table_name(metric.name, metric.version, grain),
+        metric=metric.name,
+        metric_version=metric.version,
+        grain=grain,
+        key=tuple(Column(key.name, key.type, nullable=True) for key in metric.key),
+        measures=tuple(_column(m) for m in metric.measures if not m.hidden),
+        is_finest=place == 0,
+        is_calendar=window.is_calendar,
+        partition_by=PartitionBy.DAY if fine else PartitionBy.MONTH,
+        retired_after_ms=_KEPT_MS if fine else None,
+        comment=f"pipelinekit:{metric.name}:{metric.version}:{metric.fingerprint}",
+        description=metric.description,
+    )
+
+
+def _column(measure: MeasurePlan) -> Column:
+    is_count = measure.measure in ("count", "count_distinct") and measure.type.kind is Kind.INT
+    return Column(
+        measure.name,
+        measure.type,
+        nullable=measure.nullable,
+        description=measure.description,
+        unit=measure.unit,
+        unsigned=is_count,
+    )

@@ -1,0 +1,178 @@
+"""A naive model of what the engine promises: event by event, dicts and lists, no shared code.
+
+It reads the same log and says the final table, the dead letters and the ledger. Idle raises are
+given as input (`raises`): they depend on a clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+MINUTE = 60_000
+FAR_PAST = -(10**18)
+Event = dict[str, Any]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Message:
+    value: bytes | None
+    broker_ms: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the model needs of a metric, said in Python rather than in expressions."""
+
+    name: str
+    key: Callable[[Event], tuple]
+    keep: Callable[[Event], bool]
+    results: Mapping[str, Callable[[list[Event]], Any]]
+    sizes: Sequence[int]  # window, then rollups, ms
+    allowed_ms: int
+    floor_ms: int = FAR_PAST
+
+
+@dataclass
+class Answer:
+    table: dict[tuple, Row] = field(default_factory=dict)
+    letters: dict[tuple[int, int], tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    ledger: Counter = field(default_factory=Counter)
+
+
+def answer(
+    log: Mapping[int, Sequence[Message]],
+    metrics: Sequence[Metric],
+    *,
+    bound_ms: int,
+    skew_ms: int,
+    raises: Mapping[tuple[int, int], int],
+) -> Answer:
+    """`raises[(partition, offset)]`: W was raised to that before the message at the offset."""
+    out = Answer()
+    panes: dict[tuple, list[tuple[Event, bool]]] = defaultdict(list)
+    for partition, messages in log.items():
+        greatest, watermark = FAR_PAST, FAR_PAST
+        for offset, message in enumerate(messages):
+            watermark = max(watermark, raises.get((partition, offset), FAR_PAST))
+            event = parse(message.value)
+            if event is None:
+                out.letters[(partition, offset)] = ("invalid", ())
+                out.ledger[("", partition, "invalid")] += 1
+                continue
+            if event["t"] > message.broker_ms + skew_ms:
+                out.letters[(partition, offset)] = ("future", ())
+                out.ledger[("", partition, "future")] += 1
+                continue
+            out.ledger[("", partition, "accepted")] += 1
+            refused = []
+            for metric in metrics:
+                outcome = place(metric, event, watermark, panes)
+                out.ledger[(metric.name, partition, outcome)] += 1
+                if outcome == "too_late":
+                    refused.append(metric.name)
+            if refused:
+                out.letters[(partition, offset)] = ("too_late", tuple(refused))
+            greatest = max(greatest, event["t"])
+            watermark = max(watermark, greatest - bound_ms)
+    by_name = {m.name: m for m in metrics}
+    for (name, size, key, start), entries in panes.items():
+        events = [e for e, _ in entries]
+        row = {column: make(events) for column, make in by_name[name].results.items()}
+        row |= {"_events": len(events), "_late": sum(late for _, late in entries)}
+        out.table[(name, size, key, start)] = row
+    return out
+
+
+def place(metric: Metric, event: Event, watermark: int, panes: dict) -> str:
+    """Put the event into the metric's windows, or say why not."""
+    if not metric.keep(event):
+        return "filtered"
+    finest = metric.sizes[0]
+    start = event["t"] // finest * finest
+    if start < metric.floor_ms:
+        return "before_start"
+    if start + finest + metric.allowed_ms <= watermark:
+        return "too_late"
+    for size in metric.sizes:
+        own = event["t"] // size * size
+        panes[(metric.name, size, metric.key(event), own)].append((event, own + size <= watermark))
+    return "counted"
+
+
+def parse(value: bytes | None) -> Event | None:
+    """The event, or None where the message is not valid for the test source."""
+    try:
+        raw = json.loads(value.decode("utf-8"), parse_float=Decimal)  # type: ignore[union-attr]
+    except Exception:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    event: Event = {}
+    for name, (kind, optional, default) in FIELDS.items():
+        item = raw.get(name)
+        if item is None:
+            if default is None and not optional:
+                return None
+            event[name] = default
+            continue
+        read = kind(item)
+        if read is None:
+            return None
+        event[name] = read[0]
+    return event
+
+
+def text(item: Any) -> tuple | None:
+    return (item,) if isinstance(item, str) else None
+
+
+def whole(item: Any) -> tuple | None:
+    fits = isinstance(item, int) and not isinstance(item, bool) and -(2**63) <= item < 2**63
+    return (item,) if fits else None
+
+
+def boolean(item: Any) -> tuple | None:
+    return (item,) if isinstance(item, bool) else None
+
+
+def number(item: Any) -> tuple | None:
+    if isinstance(item, bool) or not isinstance(item, int | Decimal):
+        return None
+    return (float(item),)
+
+
+def money(item: Any) -> tuple | None:
+    if isinstance(item, bool) or not isinstance(item, int | Decimal):
+        return None
+    value = Decimal(item)
+    return (value,) if value == round(value, 2) and abs(value) < 10**16 else None
+
+
+def instant(item: Any) -> tuple | None:
+    if isinstance(item, str):
+        try:
+            return (int(dt.datetime.fromisoformat(item).timestamp() * 1000),)
+        except ValueError:
+            return None
+    return whole(item)
+
+
+# name → (reader, optional, default)
+FIELDS: dict[str, tuple] = {
+    "id": (text, False, None),
+    "t": (instant, False, None),
+    "kind": (text, False, None),
+    "country": (text, True, None),
+    "user": (text, True, None),
+    "amount": (money, True, None),
+    "load": (whole, True, None),
+    "score": (number, True, None),
+    "bot": (boolean, False, False),
+}

@@ -1,0 +1,251 @@
+"""Random logs, batch splits, shard counts and restarts: the engine agrees with the naive model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import strategies as st
+
+from pipelinekit.engine.ingest import Bounds
+from pipelinekit.plan.model import KeyPlan
+from pipelinekit.windows.tumbling import Tumbling
+from tests import plans
+from tests.oracle import model
+from tests.oracle.harness import Harness
+
+BASE_MS = 1_704_110_400_000  # 2024-01-01T12:00:00Z
+BOUND_MS, SKEW_MS = 2_000, 60_000
+FLOOR_MS = BASE_MS + 120_000
+EXAMPLES = int(os.environ.get("PIPELINEKIT_ORACLE_EXAMPLES", "300"))
+
+_MEASURES = [
+    plans.measure("n", "count()"),
+    plans.measure("views", "count()", filter="kind = 'view'"),
+    plans.measure("scored", "count(score)"),
+    plans.measure("revenue", "sum(amount)"),
+    plans.measure("load_sum", "sum(load)"),
+    plans.measure("score_sum", "sum(score)"),
+    plans.measure("load_min", "min(load)"),
+    plans.measure("score_max", "max(score)"),
+    plans.measure("user_min", "min(user)"),
+    plans.measure("load_avg", "avg(load)"),
+    plans.measure("first_kind", "first(kind)"),
+    plans.measure("last_user", "last(user)", filter="kind != 'click'"),
+    plans.measure("users", "count_distinct(user)", max_values=3),
+    plans.measure("any_bot", "any_true(bot)"),
+    plans.measure("all_big", "all_true(load > 5)"),
+]
+_MEASURES.append(plans.derived("share", "views / n", _MEASURES))
+METRICS = [
+    plans.metric(
+        "rich", _MEASURES, key=["country"], allowed_ms=60_000, rollups=[Tumbling(300_000)]
+    ),
+    plans.metric(
+        "folded",
+        [plans.measure("n", "count()"), plans.measure("loads", "sum(load)")],
+        key=[
+            KeyPlan("who", plans.expression("coalesce(user, 'none')"), values=("u1", "u2")),
+            "bot",
+        ],
+        filter="not bot or kind = 'view'",
+        window=Tumbling(10_000),
+        allowed_ms=0,
+    ),
+    plans.metric("total", [plans.measure("n", "count()")], allowed_ms=5_000),
+    plans.metric("floored", [plans.measure("n", "count()")], key=["kind"], allowed_ms=30_000),
+]
+
+
+def _values(events: list[dict], name: str) -> list:
+    return [e[name] for e in events if e[name] is not None]
+
+
+def _total(events: list[dict], name: str) -> object:
+    found = _values(events, name)
+    return sum(found) if found else None
+
+
+def _ordered(events: list[dict], name: str) -> list:
+    return sorted((e["t"], e["id"], e[name]) for e in events if e[name] is not None)
+
+
+def _distinct(events: list[dict]) -> int | None:
+    count = len(set(_values(events, "user")))
+    return count if count <= 3 else None
+
+
+def _views(events: list[dict]) -> int:
+    return sum(e["kind"] == "view" for e in events)
+
+
+def _not_clicks(events: list[dict]) -> list[dict]:
+    return [e for e in events if e["kind"] != "click"]
+
+
+def _mean(events: list[dict]) -> float | None:
+    found = _values(events, "load")
+    return float(sum(found) / len(found)) if found else None
+
+
+def _all_big(events: list[dict]) -> bool | None:
+    found = _values(events, "load")
+    return all(v > 5 for v in found) if found else None
+
+
+MODEL = [
+    model.Metric(
+        "rich",
+        key=lambda e: (e["country"],),
+        keep=lambda e: True,
+        sizes=(60_000, 300_000),
+        allowed_ms=60_000,
+        results={
+            "n": len,
+            "views": _views,
+            "scored": lambda es: len(_values(es, "score")),
+            "revenue": lambda es: _total(es, "amount"),
+            "load_sum": lambda es: _total(es, "load"),
+            "score_sum": lambda es: math.fsum(f) if (f := _values(es, "score")) else None,
+            "load_min": lambda es: min(_values(es, "load"), default=None),
+            "score_max": lambda es: max(_values(es, "score"), default=None),
+            "user_min": lambda es: min(_values(es, "user"), default=None),
+            "load_avg": _mean,
+            "first_kind": lambda es: _ordered(es, "kind")[0][2],
+            "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
+            "users": _distinct,
+            "any_bot": lambda es: any(e["bot"] for e in es),
+            "all_big": _all_big,
+            "share": lambda es: _views(es) / len(es),
+        },
+    ),
+    model.Metric(
+        "folded",
+        key=lambda e: (u if (u := e["user"] or "none") in ("u1", "u2") else "__other__", e["bot"]),
+        keep=lambda e: not e["bot"] or e["kind"] == "view",
+        sizes=(10_000,),
+        allowed_ms=0,
+        results={"n": len, "loads": lambda es: _total(es, "load")},
+    ),
+    model.Metric("total", lambda e: (), lambda e: True, {"n": len}, (60_000,), 5_000),
+    model.Metric(
+        "floored", lambda e: (e["kind"],), lambda e: True, {"n": len}, (60_000,), 30_000, FLOOR_MS
+    ),
+]
+
+# Mostly forward in time, with jumps back into and beyond the allowed lateness, and ahead.
+_STEPS = st.sampled_from([0, 100, 1_000, 5_000, 20_000, 61_000])
+_BACK = st.sampled_from([0, 0, 0, 500, 2_000, 2_001, 30_000, 60_000, 62_000, 125_000, 400_000])
+_BAD = st.sampled_from(
+    [b"", b"{", b"\xff", b"[]", b'{"t": 5}', b'{"id": "x", "t": "soon", "kind": "v"}', None]
+)
+
+
+@st.composite
+def _logs(draw: st.DrawFn) -> dict[int, list[model.Message]]:
+    log = {}
+    for partition in range(draw(st.integers(1, 4))):
+        at = BASE_MS
+        messages = []
+        for number in range(draw(st.integers(0, 25))):
+            at += draw(_STEPS)
+            messages.append(_message(draw, partition, number, at))
+        log[partition] = messages
+    return log
+
+
+def _message(draw: st.DrawFn, partition: int, number: int, at: int) -> model.Message:
+    if draw(st.integers(0, 15)) == 0:
+        return model.Message(draw(_BAD), at)
+    time = at - draw(_BACK)
+    if draw(st.integers(0, 20)) == 0:
+        time = at + SKEW_MS + draw(st.integers(0, 2))
+    rng = random.Random(draw(st.integers(0, 2**16)))
+    event = {
+        "id": f"{partition}-{number}" if rng.random() < 0.8 else "same",
+        "t": time,
+        "kind": rng.choice(["view", "click", "conversion"]),
+        "country": rng.choice(["BE", "NL", "", None]),
+        "user": rng.choice(["u1", "u2", "u3", "u4", "é", None]),
+        "amount": rng.choice([1, 0.25, -3.5, 99999.99, None]),
+        "load": rng.choice([0, 5, 6, -(2**63), 2**63 - 1, None]),
+        "score": rng.choice([0.1, 0.2, 1e9, -0.5, None]),
+        "bot": rng.random() < 0.3,
+    }
+    return model.Message(json.dumps({k: v for k, v in event.items() if v is not None}).encode(), at)
+
+
+@seed(int(os.environ.get("PIPELINEKIT_ORACLE_SEED", "20240101")))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink)
+    if os.environ.get("PIPELINEKIT_ORACLE_SHRINK")
+    else (Phase.generate,),
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    log=_logs(),
+    script=st.integers(0, 2**32),
+    shards=st.integers(1, 3),
+    buckets=st.sampled_from([1, 2, 5]),
+    rows_max=st.sampled_from([None, 1, 7]),
+)
+def test_engine_agrees_with_the_naive_model(
+    log: dict, script: int, shards: int, buckets: int, rows_max: int | None
+) -> None:
+    rng = random.Random(script)
+    harness = Harness(
+        plans.source(out_of_orderness_ms=BOUND_MS, max_future_skew_ms=SKEW_MS),
+        METRICS,
+        log,
+        shards=shards,
+        buckets=buckets,
+        rng=rng,
+        bounds={"floored": Bounds(FLOOR_MS)},
+        rows_max=rows_max,
+    )
+    limits = dict.fromkeys(log, 0)
+    for _ in range(rng.randint(1, 4)):
+        limits = {p: rng.randint(limits[p], len(m)) for p, m in log.items()}
+        harness.read(limits)
+        if rng.random() < 0.5:
+            harness.mark_idle([p for p in log if rng.random() < 0.5])
+        if rng.random() < 0.5:
+            harness.restart(rng.randint(1, 3), rng.choice([1, 3, 4]))
+    harness.read({p: len(m) for p, m in log.items()})
+    harness.finish()
+
+    expected = model.answer(log, MODEL, bound_ms=BOUND_MS, skew_ms=SKEW_MS, raises=harness.raises)
+    note(f"raises: {harness.raises}")
+    letters = {(x.partition, x.offset): (x.reason.value, x.metrics) for x in harness.letters}
+    assert letters == expected.letters
+    assert len(harness.letters) == len(expected.letters)
+    for letter in harness.letters:
+        assert letter.value == log[letter.partition][letter.offset].value
+    counts = Counter({(m, p, o.value): c for (m, p, o), c in harness.ledger.counts.items()})
+    assert counts == expected.ledger
+    read = {p: len(m) for p, m in log.items()}
+    assert harness.ledger.imbalances(read, [m.name for m in METRICS]) == []
+    assert harness.rows.keys() == expected.table.keys()
+    for identity, row in expected.table.items():
+        _assert_row(identity, harness.rows[identity], row)
+
+
+def _assert_row(identity: tuple, actual: dict, expected: dict) -> None:
+    for column, value in expected.items():
+        found = actual[column]
+        if isinstance(value, float) and found is not None:
+            assert found == pytest.approx(value, rel=1e-9, abs=1e-6), (identity, column)
+        elif isinstance(value, Decimal) or isinstance(found, Decimal):
+            assert found == value, (identity, column)
+        else:
+            assert found == value, (identity, column, found, value)
+            assert type(found) is type(value), (identity, column)

@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 
 from pipelinekit.columns import polars_type
-from pipelinekit.data import Progress, Table, Upserts
+from pipelinekit.data import Table, Upserts
 from pipelinekit.engine.compile import EVENTS, START, CompiledMeasure, compile_measures, late_column
 from pipelinekit.engine.ingest import Bounds, Partial, bucket_of
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.pane import Pane, PaneId, key_rows, to_state
 from pipelinekit.engine.rows import RowBuilder
 from pipelinekit.plan.model import MetricPlan, SourcePlan
+from pipelinekit.units import TIME_MAX_MS
 
 _ROLLUP_FLUSHES_PER_WINDOW = 60
 
@@ -60,7 +61,6 @@ class _Grain:
             early = max(early, self.window.approximate_ms // _ROLLUP_FLUSHES_PER_WINDOW)
         self.early_ms = early
         self.late_ms = plan.emit_late_ms
-        self.closed_through_ms = NO_TIME
 
     def pane(self, start_ms: int, watermark_ms: int) -> Pane:
         pane = self.panes.get(start_ms)
@@ -169,22 +169,18 @@ class PaneStore:
                 self._forget_if_sent(grain, pane)
         return upserts
 
-    def progress(self, now_ms: int) -> list[Progress]:
-        """What closed since the last call, per metric and grain: windows whose rows have left."""
-        news = []
+    def closed_through(self) -> dict[tuple[str, str], int]:
+        """Per metric and grain the end of the last closed window; all its rows have left."""
+        closed: dict[tuple[str, str], int] = {}
+        if self.watermark_ms == NO_TIME:
+            return closed
         for grain in self._all_grains():
-            if self.watermark_ms == NO_TIME:
-                continue
-            closed = grain.window.start(self.watermark_ms)
-            held = [
-                p.id.start_ms for p in grain.panes.values() if p.is_closed and p.dirty_since_ms == 0
-            ]
-            closed = min([closed, *held])
-            if closed > grain.closed_through_ms:
-                grain.closed_through_ms = closed
-                name = grain.metric.plan.name
-                news.append(Progress(name, grain.window.suffix, closed, now_ms))
-        return news
+            through = grain.window.start(min(self.watermark_ms, TIME_MAX_MS))
+            for pane in grain.panes.values():
+                if pane.is_closed and pane.dirty_since_ms == 0:
+                    through = min(through, pane.id.start_ms)
+            closed[(grain.metric.plan.name, grain.window.suffix)] = through
+        return closed
 
     # --- state ------------------------------------------------------------------------------
 

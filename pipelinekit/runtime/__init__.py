@@ -1,0 +1,1 @@
+"""What carries the engine: each runner in its own folder."""

@@ -1,0 +1,1 @@
+"""The embedded runner: a job on one machine, exact over crashes, without a cluster."""

@@ -1,0 +1,129 @@
+"""What a run says of itself: counts, lags, troubles, as one line and as plain data."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipelinekit.data import Reason
+from pipelinekit.engine.ingest import Slice
+from pipelinekit.engine.lateness import NO_TIME
+from pipelinekit.engine.ledger import Ledger
+from pipelinekit.engine.panes import PaneStore
+from pipelinekit.runtime.local.saver import Outcome as SavedOutcome
+from pipelinekit.units import format_bytes
+
+_RATE_OVER_MS = 2_000
+
+
+class _Troubled(Protocol):
+    @property
+    def trouble(self) -> str | None: ...
+
+
+class _Writer(_Troubled, Protocol):
+    name: str
+    rows_written: int
+    inserts: int
+
+
+@dataclass(slots=True)
+class Status:
+    """Updated by the run's own thread; reading it from another shows a moment, unlocked."""
+
+    events: int = 0
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    rows_written: int = 0
+    inserts: int = 0
+    watermark_ms: int = NO_TIME
+    newest_event_ms: int = NO_TIME
+    waiting_rows: int = 0
+    held_rows: int = 0
+    is_stretched: bool = False
+    stalled_by: str | None = None
+    troubles: tuple[str, ...] = ()
+    checkpoints: int = 0
+    checkpoint_bytes: int = 0
+    checkpoint_seconds: float = 0.0
+    checkpoint_error: str | None = None
+    orphans: int = 0
+    notes: tuple[str, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    imbalances: Sequence[str] = ()
+    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+    _looked: int = 0
+
+    def count(self, slice: Slice, now_ms: int) -> None:
+        """Note what a slice brought."""
+        self.events += slice.messages
+        self.newest_event_ms = max(self.newest_event_ms, slice.newest_event_ms)
+        for letter in slice.dead_letters:
+            reason = letter.reason.value
+            self.dead_letters[reason] = self.dead_letters.get(reason, 0) + 1
+        self._recent.append((now_ms, slice.messages))
+        while self._recent and now_ms - self._recent[0][0] > _RATE_OVER_MS:
+            self._recent.popleft()
+
+    def note_checkpoint(self, outcome: SavedOutcome) -> None:
+        self.checkpoint_error = outcome.error
+        if outcome.error is None:
+            self.checkpoints += 1
+            self.checkpoint_bytes = outcome.bytes_written
+            self.checkpoint_seconds = outcome.seconds
+
+    def look(
+        self,
+        shards: Sequence[_Troubled],
+        writers: Mapping[str, _Writer],
+        panes: Sequence[PaneStore],
+    ) -> None:
+        """Note what the parts say of themselves."""
+        self.rows_written = sum(w.rows_written for w in writers.values())
+        self.inserts = sum(w.inserts for w in writers.values())
+        found = [t for s in shards if (t := s.trouble)]
+        found += [f"{w.name}: {w.trouble}" for w in writers.values() if w.trouble]
+        self.troubles = tuple(dict.fromkeys(found))
+        self.orphans = sum(p.orphans for p in panes)
+        self._looked += 1
+        if self._looked % 16 == 0:  # these walk the panes
+            self.waiting_rows = sum(p.waiting_rows for p in panes)
+            self.held_rows = sum(p.held_rows for p in panes)
+
+    def events_per_second(self, now_ms: int) -> float:
+        """Over the last two seconds."""
+        recent = sum(n for at, n in list(self._recent) if now_ms - at <= _RATE_OVER_MS)
+        return recent * 1000 / _RATE_OVER_MS
+
+    def line(self, now_ms: int, lag: int | None) -> str:
+        """One line for a terminal. `lag` is messages not yet read, None if unknown."""
+        parts = [f"{self.events_per_second(now_ms):,.0f} events/s", f"{self.events:,} events"]
+        if lag is not None:
+            parts.append(f"lag {lag:,}")
+        if self.watermark_ms > NO_TIME:
+            parts.append(f"watermark {_clock(self.watermark_ms)}")
+        parts.append(f"{self.rows_written:,} rows written")
+        letters = sum(self.dead_letters.values())
+        reasons = ", ".join(
+            f"{self.dead_letters[r.value]} {r.value}"
+            for r in Reason
+            if r.value in self.dead_letters
+        )
+        parts.append(f"{letters:,} dead letters" + (f" ({reasons})" if reasons else ""))
+        if self.checkpoints:
+            parts.append(f"checkpoint {format_bytes(self.checkpoint_bytes)}")
+        if self.is_stretched:
+            parts.append(f"budget: {self.waiting_rows:,} rows wait")
+        if self.stalled_by:
+            parts.append(f"reading paused, {self.stalled_by} takes nothing")
+        if self.checkpoint_error:
+            parts.append(f"checkpoint failed: {self.checkpoint_error}")
+        if self.orphans:
+            parts.append(f"ALARM {self.orphans} events met forgotten panes")
+        return " · ".join([*parts, *self.troubles])
+
+
+def _clock(time_ms: int) -> str:
+    seconds = time_ms // 1000 % 86_400
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

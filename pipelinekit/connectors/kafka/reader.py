@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelinekit.clock import Clock
@@ -16,14 +16,7 @@ from pipelinekit.connectors.kafka.admin import (
     missing_topic,
     remade_topic,
 )
-from pipelinekit.connectors.kafka.messages import (
-    LazyColumn,
-    headers_of,
-    offset_column,
-    partition_runs,
-    split_events,
-    time_column,
-)
+from pipelinekit.connectors.kafka.messages import MessageColumns
 from pipelinekit.data import RawBatch
 from pipelinekit.errors import Refused, Unreachable
 
@@ -68,6 +61,7 @@ class KafkaReader:
         self._down: tuple[str, str] | None = None  # what is down, and since when
         self._cause = ""
         self._is_missing = False
+        self._columns = MessageColumns()
         self._consumer = Consumer(
             client_config(admin.brokers)
             | _fetch_config(settings)
@@ -77,11 +71,15 @@ class KafkaReader:
 
     def poll(self, max_messages: int, max_wait_ms: int) -> RawBatch:
         """The next messages; empty when an end was reached or after `max_wait_ms` without any."""
-        messages, events = split_events(self._consume(max_messages, max_wait_ms))
-        moved = self._take(events) if events else {}
+        messages, events = self._columns.split(self._consume(max_messages, max_wait_ms))
+        batch = self._columns.batch(messages)
+        self._positions.update(batch.positions)
+        if events:
+            moved = self._take(events)
+            batch = replace(batch, positions={**batch.positions, **moved})
         if self._is_missing:
             self._check_exists()
-        return self._batch(messages, moved)
+        return batch
 
     def at_end(self) -> frozenset[int]:
         """Partitions whose log was read to its end (the broker said so), as of the last poll."""
@@ -132,29 +130,6 @@ class KafkaReader:
             taken = len(more)
             messages += more
         return messages
-
-    def _batch(self, messages: list[Message], moved: dict[int, int]) -> RawBatch:
-        import numpy as np
-        from confluent_kafka import Message
-
-        if not messages:
-            nothing = np.empty(0, np.int64)
-            return RawBatch([], nothing.astype(np.int32), nothing, nothing, [], [], moved)
-        partitions, runs = partition_runs(messages)
-        offsets = offset_column(messages, runs)
-        for _, end in pairwise(runs):
-            partition = int(partitions[end - 1])
-            moved[partition] = max(moved.get(partition, 0), int(offsets[end - 1]) + 1)
-        self._positions.update(moved)
-        return RawBatch(
-            values=list(map(Message.value, messages)),
-            partitions=partitions,
-            offsets=offsets,
-            broker_times_ms=time_column(messages, runs),
-            keys=LazyColumn(messages, Message.key),
-            headers=LazyColumn(messages, headers_of),
-            positions=moved,
-        )
 
     def _take(self, events: list[Message]) -> dict[int, int]:
         """Positions that moved to an end. Raises Refused for what waiting won't cure."""
@@ -216,15 +191,18 @@ class KafkaReader:
             self._cause = error.str()
 
     def _on_statistics(self, text: str) -> None:
-        """Called by the client each second: brokers with partitions of ours that don't answer."""
-        prefix = f"{self._topic}-"
+        """Called by the client each second: which leaders of our partitions don't answer."""
+        statistics = json.loads(text)
+        brokers = {b["nodeid"]: b for b in statistics["brokers"].values()}
+        partitions = statistics["topics"].get(self._topic, {}).get("partitions", {})
+        leaders = {partitions.get(str(p), {}).get("leader", -1) for p in self._positions}
         down = [
-            str(broker["nodename"])
-            for broker in json.loads(text)["brokers"].values()
-            if broker["state"] != "UP" and any(p.startswith(prefix) for p in broker["toppars"])
+            brokers[leader]["nodename"] if leader in brokers else self._admin.brokers
+            for leader in sorted(leaders)
+            if leader not in brokers or brokers[leader]["state"] != "UP"
         ]
         if down:
-            self._note_down(", ".join(down))
+            self._note_down(", ".join(dict.fromkeys(down)))
         else:
             self._down, self._cause = None, ""
 

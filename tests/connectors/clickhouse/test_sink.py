@@ -27,7 +27,7 @@ from pipelinekit.types import (
     list_type,
 )
 from pipelinekit.units import DAY_MS
-from tests.connectors.clickhouse.tables import MINUTE_MS, NOON_MS, table, upserts
+from tests.connectors.tables import MINUTE_MS, NOON_MS, table, upserts
 
 pytestmark = pytest.mark.clickhouse
 MakeSink = Callable[..., ClickHouseSink]

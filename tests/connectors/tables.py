@@ -1,4 +1,4 @@
-"""A table, its rows and a database of its own, for tests of the ClickHouse sink."""
+"""A table and its rows from a few literals, for tests of sinks."""
 
 from __future__ import annotations
 

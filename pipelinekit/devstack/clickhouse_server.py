@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Parameters of the interface that are no settings of a query.
@@ -53,7 +53,7 @@ class Engine:
         import chdb
 
         os.makedirs(data, exist_ok=True)
-        self._connect = lambda: chdb.connect(data)
+        self._connect: Callable[[], Any] = lambda: chdb.connect(data)
         self._first = self._connect()  # keeps the engine alive
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._scratch = "/dev/shm" if os.path.isdir("/dev/shm") else None

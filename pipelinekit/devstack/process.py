@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelinekit.errors import Refused, Unreachable, UsageError
+from pipelinekit.errors import Refused, Unreachable
 
-_TERM_AFTER_S = 15.0
+STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 _LOG_LINES = 12
+_LOG_TAIL_BYTES = 16 * 1024
+# The start time that the system gives moves a little when its clock is set.
+_SAME_START_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process by its pid and start time: a pid alone may be another's by now."""
+    """A process by its pid and start time (epoch seconds): a pid alone may be another's by now."""
 
     pid: int
     started: float
@@ -29,10 +31,14 @@ class Running:
 
     @property
     def is_alive(self) -> bool:
-        return _start_time(self.pid) == self.started
+        _reap(self.pid)
+        now = _start_time(self.pid)
+        return now is not None and abs(now - self.started) < _SAME_START_S
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)))
+        scratch = path.with_suffix(".new")
+        scratch.write_text(json.dumps(asdict(self)))
+        scratch.replace(path)
 
     @staticmethod
     def load(path: Path) -> Running | None:
@@ -43,105 +49,101 @@ class Running:
             return None
         return running if running.is_alive else None
 
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process if it still runs."""
+        if self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
-def spawn(command: Sequence[str], log: Path, port: int, pid_file: Path | None = None) -> Running:
-    """Start a process that outlives a Ctrl-C of its parent; output goes to `log`."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    running = Running(process.pid, _start_time(process.pid) or 0.0, port)
-    if pid_file is not None:
-        running.save(pid_file)
-    return running
+
+def spawn(command: Sequence[str], log: Path, port: int) -> Running:
+    """A process in a session of its own (no Ctrl-C reaches it); what it prints goes to `log`."""
+    write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawnp(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), write, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return Running(pid, _start_time(pid) or time.time(), port)
 
 
 def wait_ready(
     running: Running, name: str, log: Path, is_ready: Callable[[], bool], timeout_s: float
 ) -> None:
-    """Return when it answers. Raises Unreachable with the log's last lines."""
+    """Return once it answers. Raises Unreachable with the last lines of its log."""
     end = time.monotonic() + timeout_s
     while not is_ready():
-        if _is_gone(running):
-            raise Unreachable(f"{name} ended while starting:\n{_tail(log)}", help=f"read {log}")
+        if not running.is_alive:
+            raise Unreachable(
+                f"{name} ended while starting; its log ends with\n{tail(log)}",
+                help=f"read {log}",
+            )
         if time.monotonic() > end:
             raise Unreachable(
-                f"{name} did not answer within {timeout_s:.0f} s:\n{_tail(log)}",
+                f"{name} gave no answer within {timeout_s:g} s; its log ends with\n{tail(log)}",
                 help=f"read {log}",
             )
         time.sleep(_POLL_S)
 
 
-def stop(running: Running, timeout_s: float = _TERM_AFTER_S) -> None:
+def stop(running: Running, timeout_s: float = STOP_TIMEOUT_S) -> None:
     """End it: asked first, killed after the time-out. Returns when it is gone."""
+    running.send(signal.SIGCONT)  # a paused process acts on SIGTERM only once it goes on
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not running.is_alive:
+        running.send(number)
+        if _is_gone_within(running, timeout_s):
             return
-        os.kill(running.pid, number)
-        end = time.monotonic() + timeout_s
-        while not _is_gone(running) and time.monotonic() < end:
-            time.sleep(_POLL_S)
-    if running.is_alive:
-        raise Refused(f"process {running.pid} can't be stopped")
+    raise Refused(f"process {running.pid} did not end within {timeout_s:g} s of SIGKILL")
 
 
 def kill(running: Running) -> None:
-    """End it as a crash would."""
-    if running.is_alive:
-        os.kill(running.pid, signal.SIGKILL)
-        while not _is_gone(running):
-            time.sleep(_POLL_S)
+    """End it as a crash would. Returns when it is gone."""
+    running.send(signal.SIGKILL)
+    if not _is_gone_within(running, STOP_TIMEOUT_S):
+        raise Refused(f"process {running.pid} did not end within {STOP_TIMEOUT_S:g} s of SIGKILL")
 
 
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def tail(log: Path) -> str:
+    """The log's last lines, indented; empty when there is no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(f"  {line}" for line in text.splitlines()[-_LOG_LINES:])
 
 
-def require_free(port: int, service: str) -> None:
-    """Raises UsageError when something listens on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise UsageError(
-                f"port {port} for {service} is taken by another process",
-                help=f"stop it, or choose another: --port {service}=PORT",
-            ) from None
+def _is_gone_within(running: Running, timeout_s: float) -> bool:
+    end = time.monotonic() + timeout_s
+    while running.is_alive:
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _start_time(pid: int) -> float | None:
-    """When the process started, None if there is none (or only its shell: a zombie)."""
+    """When the process started, None if there is none or only what its parent has to collect."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        # The first thread of several can be gone before the rest, which hold port and files.
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return None
         return float(process.create_time())
     except psutil.NoSuchProcess:
         return None
 
 
-def _is_gone(running: Running) -> bool:
-    """Whether all of it has ended: a killed process is a zombie while threads still hold ports."""
-    try:
-        return os.waitpid(running.pid, os.WNOHANG)[0] == running.pid
-    except ChildProcessError:  # not a child of ours
-        return not running.is_alive
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])
+def _reap(pid: int) -> None:
+    """Collect the process if it is an ended child of this one."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

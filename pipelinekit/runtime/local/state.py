@@ -138,7 +138,8 @@ def decode(data: bytes, where: str) -> Manifest:
 def _manifest(d: dict[str, Any]) -> Manifest:
     partitions = {}
     for entry in d["partitions"]:
-        partitions[int(entry.pop("partition"))] = PartitionTime(**entry)
+        number = int(entry.pop("partition"))
+        partitions[number] = PartitionTime(**entry)
     ledger = Ledger(
         counts={(m, int(p), Outcome(o)): int(c) for m, p, o, c in d["counts"]},
         metric_base={(m, int(p)): int(c) for m, p, c in d["metric_base"]},

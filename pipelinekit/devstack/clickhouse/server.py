@@ -1,6 +1,6 @@
 """A development server: the real ClickHouse engine behind ClickHouse's HTTP interface.
 
-    python -m pipelinekit.devstack.clickhouse_server --port 8123 --data FOLDER
+    python -m pipelinekit.devstack.clickhouse.server --port 8123 --data FOLDER
 
 It binds to the loopback, has no users or permissions, and its table functions read any file: it is
 for development and tests. Enough of the interface for clickhouse-connect, curl and dashboards:

@@ -1,0 +1,145 @@
+"""A service of the local stack: a process on a folder and a port, started as often as needed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import ClassVar, NoReturn, TypeVar
+
+from pipelinekit.devstack import ports, process
+from pipelinekit.devstack.process import Running
+from pipelinekit.errors import UsageError
+
+Progress = Callable[[str], None]
+READY_TIMEOUT_S = 60.0
+
+
+def to_stderr(line: str) -> None:
+    """The plainest progress: a line for the person waiting."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Service(ABC):
+    """It keeps its folder and port for life; its process comes and goes."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    default_port: ClassVar[int]
+
+    def __init__(self, folder: Path, port: int, running: Running | None = None) -> None:
+        self.folder = folder.absolute()
+        self.port = port
+        self._running = running
+
+    @property
+    @abstractmethod
+    def address(self) -> dict[str, str]:
+        """What a client needs, as `up --format json` prints it."""
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def running(self) -> Running:
+        """The process started last. Raises UsageError before the first start."""
+        if self._running is None:
+            raise UsageError(f"{self.name} has not been started")
+        return self._running
+
+    @property
+    def pid(self) -> int:
+        return self.running.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._running is not None and self._running.is_alive
+
+    def start(self, progress: Progress = to_stderr) -> None:
+        """Returns when it answers; when that fails, nothing is left running.
+
+        Raises Refused when a program it needs is missing, UsageError when the port is taken,
+        Unreachable with its log's last lines when it doesn't come up.
+        """
+        if self.is_alive:
+            raise UsageError(f"{self.name} runs already, as process {self.pid}")
+        self.prepare(progress)
+        ports.require_free(self.port, self.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = self.command()
+        try:
+            self._running = process.spawn(command, self.log, self.port)
+            process.wait_ready(
+                self._running, self.title, self.log, self.is_answering, READY_TIMEOUT_S
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it as an operator would: data whole, in order."""
+        if self._running is not None:
+            process.stop(self._running)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL)."""
+        process.kill(self.running)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing is answered."""
+        self.running.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.running.send(signal.SIGCONT)
+
+    def prepare(self, progress: Progress) -> None:
+        """Fetch what a start needs and doesn't have."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The process's command line, its configuration written into the folder."""
+
+    @abstractmethod
+    def is_answering(self) -> bool:
+        """Whether the port answers in the service's own protocol."""
+
+
+S = TypeVar("S", bound=Service)
+
+
+@contextmanager
+def running(service: S) -> Iterator[S]:
+    """The service, started, and stopped at the end whatever ends it: also SIGINT and SIGTERM."""
+    with ended_by_sigterm():
+        try:
+            service.start()
+            yield service
+        finally:
+            service.stop()
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM raises SystemExit (as SIGINT raises KeyboardInterrupt), so that what is open
+    gets closed. A handler that the program has set itself stays."""
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,202 @@
+"""Everything that a plan touches outside, made from it: source, sinks, dead letters, topics."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelinekit.connectors.base import DeadLetterQueue, Sink
+from pipelinekit.data import SinkSchema
+from pipelinekit.errors import Refused, UsageError
+from pipelinekit.plan.model import Plan, SinkPlan
+from pipelinekit.plan.tables import tables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelinekit.connectors.kafka.source import KafkaSource
+    from pipelinekit.connectors.kafka.topics import TopicWanted
+
+_SECRETS_FOLDER = Path("/run/secrets")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outside:
+    """What a running job holds open."""
+
+    source: KafkaSource
+    sinks: Mapping[str, Sink]
+    dead_letters: DeadLetterQueue | None
+
+
+@contextmanager
+def opened(plan: Plan, stop: threading.Event | None = None) -> Iterator[Outside]:
+    """All of it, closed at the end. Raises Unreachable or Refused, UsageError for a secret."""
+    from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
+    from pipelinekit.connectors.kafka.source import KafkaSource
+
+    with ExitStack() as stack:
+        source = KafkaSource(plan.source.brokers, plan.source.topic)
+        stack.callback(source.close)
+        sinks = {}
+        for sink_plan in plan.sinks:
+            sink = make_sink(sink_plan, stop)
+            stack.callback(sink.close)
+            sinks[sink_plan.name] = sink
+        letters = None
+        if plan.source.dead_letters_topic is not None:
+            letters = KafkaDeadLetters(plan.source.brokers, plan.source.dead_letters_topic)
+            stack.callback(letters.close)
+        yield Outside(source, sinks, letters)
+
+
+def make_sink(plan: SinkPlan, stop: threading.Event | None = None) -> Sink:
+    """The sink, its secrets resolved. Raises UsageError when one is not set."""
+    settings = {name: _resolved(value, plan.name) for name, value in plan.settings.items()}
+    return _MAKERS[plan.type](plan, settings, stop or threading.Event())
+
+
+def resolve_secret(name: str, user: str) -> str:
+    """The secret's value: the variable of that name, or the file /run/secrets/NAME."""
+    if (value := os.environ.get(name)) is not None:
+        return value
+    file = _SECRETS_FOLDER / name
+    if file.is_file():
+        return file.read_text().rstrip("\n")
+    raise UsageError(
+        f'sink "{user}" needs the secret {name}, and it is not set',
+        help=f"set the environment variable {name}, or put it in {file}",
+    )
+
+
+def sink_schemas(plan: Plan) -> dict[str, SinkSchema]:
+    """For each sink what the plan wants to exist there."""
+    schemas = {}
+    for sink in plan.sinks:
+        metrics = [m for m in plan.metrics if sink.name in m.sinks]
+        tables = tuple(table for metric in metrics for table in tables_of(metric))
+        schemas[sink.name] = SinkSchema(plan.job, tables)
+    return schemas
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Difference:
+    """What is missing in one place; `apply` makes it so. `manage` is full or verify."""
+
+    place: str
+    statements: tuple[str, ...]
+    manage: str
+    apply: Callable[[], None]
+
+
+def differences(plan: Plan) -> list[Difference]:
+    """What topics and tables lack, place by place. Raises Unreachable or Refused."""
+    found = [_topic_difference(plan)]
+    schemas = sink_schemas(plan)
+    for sink_plan in plan.sinks:
+        sink = make_sink(sink_plan)
+        statements = sink.ddl(schemas[sink_plan.name])
+        found.append(
+            Difference(
+                f"sink {sink_plan.name}",
+                tuple(statements),
+                sink_plan.manage,
+                lambda sink=sink, statements=statements: _apply(sink, statements),  # type: ignore[misc]
+            )
+        )
+    return [d for d in found if d.statements]
+
+
+def make_ready(plan: Plan) -> list[str]:
+    """Apply all differences; gives the statements run. Raises Refused where `manage: verify`."""
+    done: list[str] = []
+    for difference in differences(plan):
+        if difference.manage != "full":
+            raise Refused(
+                f"{difference.place} is not as the plan wants it, and is not ours to change: "
+                f"{difference.statements[0]}"
+                + (
+                    f" (and {len(difference.statements) - 1} more)"
+                    if len(difference.statements) > 1
+                    else ""
+                ),
+                help="give the output of `pipelinekit ddl` to whoever keeps it",
+            )
+        difference.apply()
+        done += difference.statements
+    return done
+
+
+def _topic_difference(plan: Plan) -> Difference:
+    from pipelinekit.connectors.kafka import topics
+    from pipelinekit.connectors.kafka.admin import KafkaAdmin
+
+    source = plan.source
+    wanted: list[TopicWanted] = [topics.source_topic(source.topic)]
+    if source.dead_letters_topic is not None:
+        wanted.append(topics.dead_letters_topic(source.dead_letters_topic))
+    admin = KafkaAdmin(source.brokers)
+    missing = [w for w in wanted if topics.describe(admin, w.name) is None]
+
+    def apply() -> None:
+        for topic in missing:
+            topics.create(admin, topic)
+
+    statements = tuple(topic.statement for topic in missing)
+    return Difference(f"Kafka at {source.brokers}", statements, source.manage, apply)
+
+
+def _apply(sink: Sink, statements: list[str]) -> None:
+    sink.apply(statements)
+    sink.close()
+
+
+def _resolved(value: object, user: str) -> object:
+    if isinstance(value, Mapping) and set(value) == {"secret"}:
+        return resolve_secret(str(value["secret"]), user)
+    return value
+
+
+def _clickhouse(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
+    from pipelinekit.connectors.clickhouse.sink import ClickHouseSink
+
+    return ClickHouseSink(
+        str(settings["url"]),
+        str(settings["database"]),
+        user=str(settings.get("user") or "default"),
+        password=str(settings.get("password") or ""),
+        budget=plan.budget,
+        retry_s=2.0,  # the writer goes on trying, and says so
+        stop=stop,
+    )
+
+
+def _kafka(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
+    from pipelinekit.connectors.kafka.sink import KafkaSink
+
+    return KafkaSink(str(settings["brokers"]), str(settings["topic"]), budget=plan.budget)
+
+
+def _console(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
+    from pipelinekit.connectors.console.sink import ConsoleSink
+
+    return ConsoleSink(budget=plan.budget)
+
+
+def _memory(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
+    from pipelinekit.connectors.memory.sink import MemorySink
+
+    return MemorySink(budget=plan.budget)
+
+
+_MAKERS: dict[str, Callable[[SinkPlan, Mapping[str, object], threading.Event], Sink]] = {
+    "clickhouse": _clickhouse,
+    "kafka": _kafka,
+    "console": _console,
+    "memory": _memory,
+}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from pipelinekit.devstack import kafka as kafka_service
+from pipelinekit.devstack import kafka_distribution
 from pipelinekit.devstack.clickhouse import ClickHouse, running_clickhouse
 from pipelinekit.devstack.kafka import Kafka, running_kafka
 
@@ -19,15 +19,14 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.load_profile("default")
 
 MakeTopic = Callable[..., str]
-_names = itertools.count()
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker of the session's own."""
-    missing = [c for c in ("java", "mvn") if shutil.which(c) is None]
-    if missing and not kafka_service.is_fetched():
-        _skip(f"Kafka needs {' and '.join(missing)} on the PATH")
+    if (program := kafka_distribution.missing_program()) is not None:
+        _skip(f'Kafka needs "{program}" on the PATH')
     with running_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield kafka
 
@@ -35,6 +34,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     """A ClickHouse engine of the session's own, behind HTTP."""
+    if find_spec("chdb") is None:
+        _skip("ClickHouse needs the package chdb-core")
     with running_clickhouse(tmp_path_factory.mktemp("clickhouse")) as clickhouse:
         yield clickhouse
 
@@ -42,21 +43,21 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]
 @pytest.fixture
 def database(clickhouse: ClickHouse) -> Iterator[str]:
     """The name of an empty database, dropped at the end."""
-    name = f"test_{os.getpid()}_{next(_names)}"
-    _query(clickhouse, f"CREATE DATABASE {name}")
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(clickhouse, f"CREATE DATABASE {name}")
     yield name
-    _query(clickhouse, f"DROP DATABASE IF EXISTS {name}")
+    _execute(clickhouse, f"DROP DATABASE IF EXISTS {name}")
 
 
 @pytest.fixture
-def topic(kafka: Kafka) -> MakeTopic:
-    """Makes topics: `topic(partitions=4, config={…})` gives a name."""
+def make_topic(kafka: Kafka) -> MakeTopic:
+    """Makes topics: `make_topic(partitions=4, config={…})` gives the name of a new one."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
     def make(partitions: int = 4, config: dict[str, str] | None = None) -> str:
-        name = f"topic_{os.getpid()}_{next(_names)}"
+        name = f"topic_{os.getpid()}_{next(_numbers)}"
         wanted = NewTopic(name, partitions, 1, config=config or {})
         admin.create_topics([wanted])[name].result()
         return name
@@ -64,7 +65,13 @@ def topic(kafka: Kafka) -> MakeTopic:
     return make
 
 
-def _query(clickhouse: ClickHouse, statement: str) -> None:
+@pytest.fixture
+def topic(make_topic: MakeTopic) -> MakeTopic:
+    """The same factory under the name of what it makes."""
+    return make_topic
+
+
+def _execute(clickhouse: ClickHouse, statement: str) -> None:
     with urllib.request.urlopen(clickhouse.url, data=statement.encode(), timeout=30):
         pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipelinekit.spec.expressions.problems import Mismatch
 from pipelinekit.types import (
     BOOL,
     DECIMAL_PRECISION_MAX,
@@ -26,7 +27,7 @@ _INT_DIGITS = 19
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`result` raises TypeError with the rule when the arguments' types don't fit.
+    """`result` raises Mismatch with the rule when the arguments' types don't fit.
 
     `literals` are the places of arguments that must be written out (patterns, units, zones).
     """
@@ -39,7 +40,7 @@ class Function:
 
 
 def common_type(types: Sequence[Type]) -> Type:
-    """The one type that all values can be read as without loss; TypeError if there is none."""
+    """The one type that all values can be read as without loss; Mismatch if there is none."""
     kinds = {t.kind for t in types}
     if len(set(types)) == 1:
         return types[0]
@@ -48,16 +49,29 @@ def common_type(types: Sequence[Type]) -> Type:
     if kinds <= {Kind.INT, Kind.DECIMAL}:
         return _common_decimal(types)
     if Kind.DECIMAL in kinds and Kind.FLOAT in kinds:
-        raise TypeError("a decimal and a float don't mix: cast one of them, cast(x as float)")
+        help = "cast one of them: cast(x as float), or cast(x as decimal(18,4))"
+        raise Mismatch("a decimal and a float don't mix", help)
     names = " and ".join(sorted({str(t) for t in types}))
-    raise TypeError(f"{names} don't mix")
+    raise Mismatch(f"{names} don't mix", _way_out(kinds))
+
+
+def _way_out(kinds: set[Kind]) -> str | None:
+    if kinds == {Kind.STRING, Kind.TIMESTAMP}:
+        return "write the time as timestamp '2024-01-31T12:00:00Z'"
+    if kinds == {Kind.STRING, Kind.DATE}:
+        return "write the day as date '2024-01-31'"
+    if kinds == {Kind.DATE, Kind.TIMESTAMP}:
+        return "cast one of them: cast(t as date)"
+    if Kind.STRING in kinds and kinds <= {Kind.STRING, Kind.INT, Kind.FLOAT, Kind.DECIMAL}:
+        return "cast the text to a number, cast(x as int), or write the number in quotes"
+    return None
 
 
 def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
     """The type of `left operator right`."""
     for side in (left, right):
         if not side.is_numeric:
-            raise TypeError(f'"{operator}" takes numbers, and one side is {side}')
+            raise Mismatch(f'"{operator}" takes numbers, and one side is {side}')
     if operator == "/":
         return FLOAT
     if {left.kind, right.kind} == {Kind.DECIMAL, Kind.FLOAT}:
@@ -75,7 +89,10 @@ def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
         whole = max(a.precision - a.scale, b.precision - b.scale)
         precision = whole + scale + (1 if operator in "+-" else 0)
     if scale > DECIMAL_PRECISION_MAX:
-        raise TypeError(f"the product would have {scale} digits after the point, 38 are the most")
+        raise Mismatch(
+            f"the product would have {scale} digits after the point, 38 are the most",
+            "cast a side to fewer digits, or to float",
+        )
     return decimal_type(min(precision, DECIMAL_PRECISION_MAX), scale)
 
 
@@ -97,7 +114,7 @@ def _takes(*wanted: Kind, result: Type) -> Callable[[Sequence[Type]], Type]:
         for place, given in enumerate(types):
             kind = wanted[min(place, len(wanted) - 1)]
             if given.kind is not kind:
-                raise TypeError(f"argument {place + 1} is a {kind.value}, and it is {given}")
+                raise Mismatch(f"argument {place + 1} is a {kind.value}, and it is {given}")
         return result
 
     return check
@@ -105,15 +122,18 @@ def _takes(*wanted: Kind, result: Type) -> Callable[[Sequence[Type]], Type]:
 
 def _number(types: Sequence[Type]) -> Type:
     if not types[0].is_numeric:
-        raise TypeError(f"takes a number, and it is {types[0]}")
+        raise Mismatch(f"argument 1 is a number, and it is {types[0]}")
     return types[0]
 
 
 def _round(types: Sequence[Type]) -> Type:
-    _number(types)
+    """A decimal may grow a digit: 99.9 is 100.0."""
+    number = _number(types)
     if len(types) == 2 and types[1] != INT:
-        raise TypeError("the number of digits is an int")
-    return types[0]
+        raise Mismatch(f"argument 2 is an int, and it is {types[1]}")
+    if number.kind is Kind.DECIMAL and number.scale > 0:
+        return decimal_type(min(number.precision + 1, DECIMAL_PRECISION_MAX), number.scale)
+    return number
 
 
 def _nullif(types: Sequence[Type]) -> Type:
@@ -124,7 +144,7 @@ def _nullif(types: Sequence[Type]) -> Type:
 def _ordered(types: Sequence[Type]) -> Type:
     found = common_type(types)
     if found.kind in (Kind.BOOL, Kind.LIST):
-        raise TypeError(f"{found} has no order")
+        raise Mismatch(f"{found} has no order")
     return found
 
 
@@ -135,8 +155,8 @@ FUNCTIONS: dict[str, Function] = {
     "greatest": Function("greatest(a, b, …)", 2, None, _ordered),
     "least": Function("least(a, b, …)", 2, None, _ordered),
     "abs": Function("abs(x)", 1, 1, _number),
-    "floor": Function("floor(x)", 1, 1, _number),
-    "ceil": Function("ceil(x)", 1, 1, _number),
+    "floor": Function("floor(x)", 1, 1, _round),
+    "ceil": Function("ceil(x)", 1, 1, _round),
     "round": Function("round(x, digits)", 1, 2, _round, literals=(1,)),
     "length": Function("length(text)", 1, 1, _takes(_S, result=INT)),
     "lower": Function("lower(text)", 1, 1, _takes(_S, result=STRING)),
@@ -181,11 +201,30 @@ CASTS: dict[Kind, tuple[Kind, ...]] = {
     Kind.LIST: (),
 }
 
+# The language's measures, kept from being used as functions of one event.
+AGGREGATES = frozenset(
+    (
+        *("count", "sum", "min", "max", "avg", "variance", "stddev", "first", "last"),
+        *("count_distinct", "approx_count_distinct", "approx_quantile", "histogram"),
+        *("most_frequent", "any_true", "all_true"),
+    )
+)
+
+# What people write for a type; the language has the one on the right.
+TYPE_SYNONYMS = {
+    **dict.fromkeys(("integer", "bigint", "int64", "long", "smallint"), "int"),
+    **dict.fromkeys(("double", "real", "float64", "doubleprecision"), "float"),
+    **dict.fromkeys(("text", "varchar", "char", "str"), "string"),
+    **dict.fromkeys(("boolean",), "bool"),
+    **dict.fromkeys(("numeric", "number", "decimal"), "decimal(18,4)"),
+    **dict.fromkeys(("datetime", "timestamptz", "time"), "timestamp"),
+}
+
 # What people write for what the language calls otherwise.
 SYNONYMS = {
     "if": "case when", "iff": "case when", "ifnull": "coalesce", "nvl": "coalesce",
     "len": "length", "char_length": "length", "substr": "substring", "ucase": "upper",
-    "lcase": "lower", "max": "greatest", "min": "least", "startswith": "starts_with",
+    "lcase": "lower", "startswith": "starts_with",
     "endswith": "ends_with", "strpos": "contains", "position": "contains", "regexp": "regexp_match",
     "regexp_contains": "regexp_match", "path": "url_path", "ceiling": "ceil", "toint": "cast",
     "trunc": "floor", "todate": "cast", "datetrunc": "date_trunc", "hour": "extract(hour from t)",

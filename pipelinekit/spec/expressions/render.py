@@ -6,6 +6,7 @@ from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
 from pipelinekit.types import Kind
 
 _INFIX = frozenset(("=", "!=", "<", "<=", ">", ">=", "and", "or", "+", "-", "*", "/", "%", "like"))
+_BRACKETED = _INFIX | {"not", "neg", "in", "between", "is_null"}
 
 
 def render(expression: Expression) -> str:
@@ -38,7 +39,7 @@ def _call(call: Call, function: str, arguments: tuple[Expression, ...]) -> str:
     parts = [_inner(a) for a in arguments]
     match function:
         case name if name in _INFIX:
-            return f"{parts[0]} {name} {parts[1]}"
+            return f" {name} ".join(parts)
         case "not":
             return f"not {parts[0]}"
         case "neg":
@@ -66,9 +67,5 @@ def _call(call: Call, function: str, arguments: tuple[Expression, ...]) -> str:
 
 def _inner(expression: Expression) -> str:
     text = render(expression)
-    if isinstance(expression, Call) and (
-        expression.function in _INFIX
-        or expression.function in ("not", "neg", "in", "between", "is_null")
-    ):
-        return f"({text})"
-    return text
+    is_bracketed = isinstance(expression, Call) and expression.function in _BRACKETED
+    return f"({text})" if is_bracketed else text

@@ -1,146 +1,98 @@
 """Text → syntax tree, with the place of every piece: a Pratt parser for the closed SQL subset.
 
-Our own and small, rather than a whole SQL parser's, because a finding must point at the exact
-characters, hostile text must meet bounds, and `validate` must start in no time
-(docs/decisions/0003-expression-parser.md).
+Our own and small, rather than a whole SQL parser's: a finding must point at the exact characters,
+hostile text must meet bounds, and `validate` must start in no time. The tests compare its trees
+with those of sqlglot, so the subset stays SQL.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import NoReturn
 
-LENGTH_MAX = 4_096
-DEPTH_MAX = 40
+from pipelinekit.spec.expressions.problems import SyntaxProblem, shown
+from pipelinekit.spec.expressions.tokens import Token, tokenize
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))
-    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<text>'(?:[^']|'')*')
-    | (?P<operator><>|!=|<=|>=|[-+*/%=<>(),\[\]])
-    )""",
-    re.VERBOSE | re.ASCII,
-)
-KEYWORDS = frozenset(
-    (
-        *("and", "or", "not", "in", "between", "like", "is", "null", "true", "false"),
-        *("case", "when", "then", "else", "end", "cast", "as"),
-    )
-)
+# All that walk a tree recurse.
+DEPTH_MAX = 64  # of brackets and signs, in the text
+HEIGHT_MAX = 64  # of the tree
 # Binding powers, loosest first.
-_BINARY = {"or": 1, "and": 2, "=": 4, "!=": 4, "<>": 4, "<": 4, "<=": 4, ">": 4, ">=": 4}
-_BINARY |= {"+": 6, "-": 6, "*": 7, "/": 7, "%": 7}
-_NOT_POWER, _POSTFIX_POWER, _SIGN_POWER = 3, 4, 8
-
-
-class SyntaxProblem(Exception):
-    """The text isn't of the language; `start` and `end` are the characters that show it."""
-
-    def __init__(self, message: str, start: int, end: int, help: str | None = None) -> None:
-        super().__init__(message)
-        self.message, self.start, self.end, self.help = message, start, end, help
+_COMPARISON = 4
+_BINARY = {
+    "or": 1,
+    "and": 2,
+    **dict.fromkeys(("=", "!=", "<>", "<", "<=", ">", ">="), _COMPARISON),
+    **dict.fromkeys(("+", "-"), 6),
+    **dict.fromkeys(("*", "/", "%"), 7),
+}
+_NOT_POWER, _SIGN_POWER = 3, 8
+_POSTFIX = frozenset(("is", "in", "between", "like", "not"))
+_TYPED_TEXTS = ("timestamp", "date")
+_FOREIGN_WORDS = {
+    "select": "write an expression over the fields of one event",
+    "from": "write an expression over the fields of one event",
+    "over": "windows are set under window:",
+    "distinct": "use count_distinct(x) or approx_count_distinct(x)",
+    "exists": "write an expression over the fields of one event",
+    "ilike": "use lower(x) like '…'",
+    "rlike": "use regexp_match(x, 'pattern')",
+    "similar": "use regexp_match(x, 'pattern')",
+    "any": "use in (…)",
+    "all": "use in (…)",
+    "interval": "compare timestamps with timestamp '…'",
+    "escape": r"escape % and _ in a pattern by \% and \_",
+    "filter": "a measure's filter stands under its filter:",
+    "div": "use floor(a / b)",
+    "mod": "write a % b",
+    "xor": "use a != b",
+    "at": "use date_trunc('day', t, 'zone')",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`kind` is one of name number text null bool list call; calls hold a function's name."""
+    """`kind` is one of name number text null bool operator function.
+
+    `value` is the name, the number as written, the text without its quotes, the operator or the
+    function in lower case.
+    """
 
     kind: str
     value: str
     arguments: tuple[Node, ...]
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
+    height: int = 1
 
 
 def parse(text: str) -> Node:
     """The syntax tree of one whole expression. Raises SyntaxProblem."""
-    if len(text) > LENGTH_MAX:
-        raise SyntaxProblem(
-            f"the expression has {len(text)} characters, {LENGTH_MAX} are the most", 0, 1
-        )
-    parser = _Parser(_tokens(text), len(text))
+    tokens = tokenize(text)
+    if not tokens:
+        raise SyntaxProblem("the expression is empty", 0, len(text))
+    parser = _Parser(tokens, len(text))
     node = parser.expression(0)
     parser.expect_end()
     return node
 
 
-def _tokens(text: str) -> list[_Token]:
-    tokens = []
-    at = 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found:
-            rest = text[at:]
-            if not rest.strip():
-                break
-            _refuse_character(text, at + len(rest) - len(rest.lstrip()))
-        group = kind = str(found.lastgroup)
-        word = found[group]
-        lowered = word.lower() if kind == "name" else word
-        if lowered in KEYWORDS:
-            kind, word = "keyword", lowered
-        tokens.append(_Token(kind, word, found.start(group), found.end(group)))
-        at = found.end()
-    return tokens
-
-
-def _refuse_character(text: str, at: int) -> NoReturn:
-    character = text[at]
-    if character == "'":
-        raise SyntaxProblem(
-            "the text that begins here has no end", at, len(text), "close it with '"
-        )
-    if character == '"':
-        raise SyntaxProblem(
-            "a double quote opens no text", at, at + 1, "write texts in single quotes: 'view'"
-        )
-    if text.startswith("--", at) or text.startswith("/*", at) or character in "#;":
-        raise SyntaxProblem(f'"{text[at : at + 2]}" is not part of an expression', at, at + 1)
-    if text.startswith("||", at):
-        raise SyntaxProblem('"||" is not an operator here', at, at + 2, "use concat(a, b)")
-    if text.startswith("::", at):
-        raise SyntaxProblem('"::" is not an operator here', at, at + 2, "use cast(x as type)")
-    if character.isdigit():
-        raise SyntaxProblem(f'"{text[at:].split()[0][:20]}" is not a number', at, at + 1)
-    name = f"U+{ord(character):04X}"
-    raise SyntaxProblem(f'"{character}" ({name}) is not part of an expression', at, at + 1)
-
-
 class _Parser:
-    def __init__(self, tokens: list[_Token], length: int) -> None:
+    def __init__(self, tokens: list[Token], length: int) -> None:
         self._tokens = tokens
         self._at = 0
         self._depth = 0
         self._length = length
 
     def expression(self, power: int) -> Node:
+        """What binds tighter than `power`, from here on."""
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            token = self._peek()
-            start = token.start if token else self._length
+            start = min(self._place(), self._length - 1)
             raise SyntaxProblem(f"nested more than {DEPTH_MAX} levels deep", start, start + 1)
-        left = self._prefix()
-        while True:
-            token = self._peek()
-            if token is None:
-                break
-            if token.text in _BINARY and token.kind != "text":
-                if _BINARY[token.text] <= power:
-                    break
+        left = self._prefix(power)
+        while (token := self._peek()) and token.kind in ("operator", "keyword"):
+            if _BINARY.get(token.text, 0) > power:
                 left = self._binary(left, token)
-            elif token.kind == "keyword" and token.text in ("is", "in", "between", "like", "not"):
-                if power >= _POSTFIX_POWER:
-                    break
+            elif token.text in _POSTFIX and power < _COMPARISON:
                 left = self._postfix(left, token)
             else:
                 break
@@ -149,42 +101,56 @@ class _Parser:
 
     def expect_end(self) -> None:
         if token := self._peek():
-            raise SyntaxProblem(f'"{token.text}" was not expected here', token.start, token.end)
+            raise self._unexpected(token)
 
-    def _binary(self, left: Node, token: _Token) -> Node:
+    def _binary(self, left: Node, token: Token) -> Node:
         self._at += 1
         power = _BINARY[token.text]
         right = self.expression(power)
+        if power == _COMPARISON:
+            self._refuse_chain()
         name = "!=" if token.text == "<>" else token.text
-        if power == 4 and (after := self._peek()) and _BINARY.get(after.text) == 4:
+        operands: tuple[Node, ...] = (left, right)
+        if name in ("and", "or"):
+            operands = (*_operands(left, name), *_operands(right, name))
+        return _call("operator", name, operands, left.start, right.end)
+
+    def _refuse_chain(self) -> None:
+        """`a = b = c` and `a = b is null` mean different things in different engines."""
+        after = self._peek()
+        if after is None or after.kind not in ("operator", "keyword"):
+            return
+        if _BINARY.get(after.text) == _COMPARISON or after.text in _POSTFIX:
             raise SyntaxProblem(
-                f'"{after.text}" can\'t follow another comparison',
+                f"{shown(after.text)} can't follow another comparison",
                 after.start,
                 after.end,
-                "join comparisons with and",
+                "join comparisons with and, or put one in brackets",
             )
-        return Node("call", name, (left, right), left.start, right.end)
 
-    def _prefix(self) -> Node:
+    def _prefix(self, power: int) -> Node:
         token = self._next("an expression")
         match token.kind, token.text:
             case "number", _:
                 return Node("number", token.text, (), token.start, token.end)
             case "text", _:
-                value = token.text[1:-1].replace("''", "'")
-                return Node("text", value, (), token.start, token.end)
+                return _text(token)
+            case "name", _:
+                return self._name(token)
             case "operator", "(":
                 inner = self.expression(0)
                 close = self._expect(")")
-                return Node(inner.kind, inner.value, inner.arguments, token.start, close.end)
+                return Node(
+                    inner.kind, inner.value, inner.arguments, token.start, close.end, inner.height
+                )
             case "operator", "-":
                 operand = self.expression(_SIGN_POWER)
                 if operand.kind == "number" and not operand.value.startswith("-"):
                     return Node("number", "-" + operand.value, (), token.start, operand.end)
-                return Node("call", "neg", (operand,), token.start, operand.end)
-            case "keyword", "not":
+                return _call("operator", "neg", (operand,), token.start, operand.end)
+            case "keyword", "not" if power <= _NOT_POWER:
                 operand = self.expression(_NOT_POWER)
-                return Node("call", "not", (operand,), token.start, operand.end)
+                return _call("operator", "not", (operand,), token.start, operand.end)
             case "keyword", "null":
                 return Node("null", "null", (), token.start, token.end)
             case "keyword", "true" | "false":
@@ -193,140 +159,172 @@ class _Parser:
                 return self._case(token)
             case "keyword", "cast":
                 return self._cast(token)
-            case "name", _:
-                return self._name(token)
             case _:
-                hint = "count all events with count()" if token.text == "*" else None
-                raise SyntaxProblem(
-                    f'"{token.text}" was not expected here', token.start, token.end, hint
-                )
+                raise self._unexpected(token)
 
-    def _postfix(self, left: Node, token: _Token) -> Node:
+    def _postfix(self, left: Node, token: Token) -> Node:
         self._at += 1
-        negated = token.text == "not"
-        if negated:
+        is_negated = token.text == "not"
+        if is_negated:
             token = self._next("in, between or like")
-        match token.text:
-            case "is" if not negated:
-                negated = self._take("not") is not None
-                null = self._expect("null")
-                node = Node("call", "is_null", (left,), left.start, null.end)
-            case "in":
-                self._expect("(")
-                items, end = self._list(")")
+        match token.kind, token.text:
+            case "keyword", "is" if not is_negated:
+                is_negated = self._take("not") is not None
+                null = self._expect("null", "write is null, or the condition itself")
+                node = _call("operator", "is_null", (left,), left.start, null.end)
+            case "keyword", "in":
+                self._expect("(", "write x in ('a', 'b')")
+                items, end = self._list()
                 if not items:
                     raise SyntaxProblem("the list of in (…) is empty", token.start, end)
-                node = Node("call", "in", (left, *items), left.start, end)
-            case "between":
-                low = self.expression(_POSTFIX_POWER)
-                self._expect("and")
-                high = self.expression(_POSTFIX_POWER)
-                node = Node("call", "between", (left, low, high), left.start, high.end)
-            case "like":
-                pattern = self.expression(_POSTFIX_POWER)
-                node = Node("call", "like", (left, pattern), left.start, pattern.end)
+                node = _call("operator", "in", (left, *items), left.start, end)
+            case "keyword", "between":
+                low = self.expression(_COMPARISON)
+                self._expect("and", "write x between a and b")
+                high = self.expression(_COMPARISON)
+                node = _call("operator", "between", (left, low, high), left.start, high.end)
+            case "keyword", "like":
+                pattern = self.expression(_COMPARISON)
+                node = _call("operator", "like", (left, pattern), left.start, pattern.end)
             case _:
-                raise SyntaxProblem(f'"{token.text}" was not expected here', token.start, token.end)
-        return Node("call", "not", (node,), node.start, node.end) if negated else node
+                raise self._unexpected(token)
+        self._refuse_chain()
+        return _call("operator", "not", (node,), node.start, node.end) if is_negated else node
 
-    def _name(self, token: _Token) -> Node:
+    def _name(self, token: Token) -> Node:
         after = self._peek()
-        if after is not None and after.text == "(" and after.kind == "operator":
+        lowered = token.text.lower()
+        if after is not None and after.text == "(":
             self._at += 1
-            if token.text.lower() == "extract":
+            if lowered == "extract":
                 return self._extract(token)
-            arguments, end = self._list(")")
-            return Node("call", token.text.lower(), tuple(arguments), token.start, end)
-        if after is not None and after.kind == "text" and token.text.lower() in _TYPED_TEXTS:
+            arguments, end = self._list()
+            return _call("function", lowered, tuple(arguments), token.start, end)
+        if after is not None and after.kind == "text" and lowered in _TYPED_TEXTS:
             self._at += 1
-            value = Node("text", after.text[1:-1], (), after.start, after.end)
-            target = Node("name", token.text.lower(), (), token.start, token.end)
-            return Node("call", "cast", (value, target), token.start, after.end)
+            target = Node("name", lowered, (), token.start, token.end)
+            return _call("operator", "cast", (_text(after), target), token.start, after.end)
         return Node("name", token.text, (), token.start, token.end)
 
-    def _extract(self, token: _Token) -> Node:
+    def _extract(self, token: Token) -> Node:
         part = self._next("a part such as hour")
         word = self._next("from")
         if word.text.lower() != "from":
-            raise SyntaxProblem(
-                f'"{word.text}" was not expected here',
-                word.start,
-                word.end,
-                "write extract(hour from t)",
-            )
+            message = f'"from" was expected before {shown(word.text)}'
+            raise SyntaxProblem(message, word.start, word.end, "write extract(hour from t)")
         time = self.expression(0)
         close = self._expect(")")
         unit = Node("text", part.text.lower(), (), part.start, part.end)
-        return Node("call", "extract", (unit, time), token.start, close.end)
+        return _call("function", "extract", (unit, time), token.start, close.end)
 
-    def _case(self, token: _Token) -> Node:
+    def _case(self, token: Token) -> Node:
+        usage = "write case when condition then value else value end"
         parts: list[Node] = []
         while self._take("when"):
             parts.append(self.expression(0))
-            self._expect("then")
+            self._expect("then", usage)
             parts.append(self.expression(0))
         if not parts:
-            found = self._next("when")
-            raise SyntaxProblem(
-                f'"{found.text}" was not expected here',
-                found.start,
-                found.end,
-                "write case when condition then value else value end",
-            )
+            self._expect("when", usage)
         if self._take("else"):
             parts.append(self.expression(0))
-        end = self._expect("end")
+        end = self._expect("end", usage)
         if len(parts) % 2 == 0:
             parts.append(Node("null", "null", (), end.start, end.end))
-        return Node("call", "case", tuple(parts), token.start, end.end)
+        return _call("operator", "case", tuple(parts), token.start, end.end)
 
-    def _cast(self, token: _Token) -> Node:
-        self._expect("(")
+    def _cast(self, token: Token) -> Node:
+        usage = "write cast(x as int)"
+        self._expect("(", usage)
         operand = self.expression(0)
-        self._expect("as")
-        first = self._next("a type")
-        text, last, depth = first.text, first, 0
-        while (token_ := self._peek()) and (depth or token_.text != ")"):
-            depth += {"(": 1, ")": -1}.get(token_.text, 0)
-            text, last = text + token_.text, token_
+        self._expect("as", usage)
+        first = last = self._next("a type")
+        words, depth = [first.text], 0
+        while (after := self._peek()) and (depth > 0 or after.text != ")"):
+            depth += {"(": 1, ")": -1}.get(after.text, 0)
+            words.append(after.text)
+            last = after
             self._at += 1
-        close = self._expect(")")
-        target = Node("name", text.lower(), (), first.start, last.end)
-        return Node("call", "cast", (operand, target), token.start, close.end)
+        close = self._expect(")", usage)
+        target = Node("name", "".join(words).lower(), (), first.start, last.end)
+        return _call("operator", "cast", (operand, target), token.start, close.end)
 
-    def _list(self, closing: str) -> tuple[list[Node], int]:
+    def _list(self) -> tuple[list[Node], int]:
+        """The expressions up to the closing bracket, and where that ends."""
         items: list[Node] = []
-        if close := self._take(closing):
+        if close := self._take(")"):
             return items, close.end
         while True:
             items.append(self.expression(0))
-            if self._take(","):
-                continue
-            return items, self._expect(closing).end
+            if not self._take(","):
+                return items, self._expect(")").end
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def _take(self, text: str) -> _Token | None:
+    def _place(self) -> int:
         token = self._peek()
-        if token is None or token.text != text or token.kind == "text":
+        return token.start if token else self._length
+
+    def _take(self, text: str) -> Token | None:
+        token = self._peek()
+        if token is None or token.text != text or token.kind not in ("operator", "keyword"):
             return None
         self._at += 1
         return token
 
-    def _expect(self, text: str) -> _Token:
+    def _expect(self, text: str, help: str | None = None) -> Token:
         if token := self._take(text):
             return token
-        found = self._next(f'"{text}"')
-        raise SyntaxProblem(f'"{text}" was expected before "{found.text}"', found.start, found.end)
+        found = self._next(shown(text), help)
+        if problem := self._foreign(found):
+            raise problem
+        message = f"{shown(text)} was expected before {shown(found.text)}"
+        raise SyntaxProblem(message, found.start, found.end, help)
 
-    def _next(self, wanted: str) -> _Token:
+    def _next(self, wanted: str, help: str | None = None) -> Token:
         token = self._peek()
         if token is None:
-            end = self._length
-            raise SyntaxProblem(f"{wanted} is missing at the end", max(end - 1, 0), end)
+            start = max(self._length - 1, 0)
+            raise SyntaxProblem(f"{wanted} is missing at the end", start, self._length, help)
         self._at += 1
         return token
 
+    def _unexpected(self, token: Token) -> SyntaxProblem:
+        if problem := self._foreign(token):
+            return problem
+        help = None
+        if token.text == "*":
+            help = "count all events with count()"
+        elif token.text == "not":
+            help = "put not (…) in brackets"
+        message = f"{shown(token.text)} was not expected here"
+        return SyntaxProblem(message, token.start, token.end, help)
 
-_TYPED_TEXTS = ("timestamp", "date")
+    def _foreign(self, token: Token) -> SyntaxProblem | None:
+        """A word of SQL that the language lacks, at the token or just before it."""
+        at = self._tokens.index(token)
+        for candidate in (token, *self._tokens[max(at - 1, 0) : at]):
+            help = _FOREIGN_WORDS.get(candidate.text.lower())
+            if help and candidate.kind == "name":
+                message = f"{shown(candidate.text)} is not part of the language"
+                return SyntaxProblem(message, candidate.start, candidate.end, help)
+        return None
+
+
+def _call(kind: str, value: str, arguments: tuple[Node, ...], start: int, end: int) -> Node:
+    height = 1 + max((a.height for a in arguments), default=0)
+    if height > HEIGHT_MAX:
+        message = f"more than {HEIGHT_MAX} operators hang on one another"
+        raise SyntaxProblem(message, start, end, "split it in several measures")
+    return Node(kind, value, arguments, start, end, height)
+
+
+def _operands(node: Node, name: str) -> tuple[Node, ...]:
+    """`and` and `or` hold all their operands side by side, however they were bracketed."""
+    return node.arguments if node.kind == "operator" and node.value == name else (node,)
+
+
+def _text(token: Token) -> Node:
+    value = token.text[1:-1].replace("''", "'")
+    return Node("text", value, (), token.start, token.end)

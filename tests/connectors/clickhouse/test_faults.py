@@ -4,12 +4,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelinekit.connectors.clickhouse.sink import ClickHouseSink
 from pipelinekit.data import SinkSchema
+from pipelinekit.devstack.clickhouse import running_clickhouse
 from pipelinekit.errors import Unreachable, UsageError
 from tests.connectors.clickhouse.proxy import Proxy, proxy_to
 from tests.connectors.tables import table, upserts
@@ -126,3 +128,44 @@ def test_kept_connection_that_was_closed_is_not_a_failure(
         proxy.down()
         proxy.up()
         sink.write(upserts(pages, {}))
+
+
+@pytest.mark.clickhouse
+def test_writes_survive_a_server_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    pages = table()
+    with running_clickhouse(tmp_path) as server:
+        sink = ClickHouseSink(server.url, "analytics")
+        sink.apply(sink.ddl(SinkSchema("job", (pages,))))
+        back = threading.Event()
+
+        def crash() -> None:
+            server.kill()
+            server.start(progress=lambda line: None)
+            back.set()
+
+        written = 0
+        faults = threading.Timer(0.2, crash)
+        faults.start()
+        while not back.is_set():
+            written += 1
+            sink.write(upserts(pages, {"country": f"c{written}", "views": written}))
+        faults.join()
+        found = sink.read_back("pages")["views"].to_pylist()
+        sink.close()
+    assert sorted(found) == list(range(1, written + 1))
+
+
+@pytest.mark.clickhouse
+def test_write_waits_for_a_server_that_stands_still(tmp_path: Path) -> None:
+    pages = table()
+    with running_clickhouse(tmp_path) as server:
+        sink = ClickHouseSink(server.url, "analytics", timeout_s=0.5)
+        sink.apply(sink.ddl(SinkSchema("job", (pages,))))
+        server.pause()
+        resuming = threading.Timer(0.8, server.resume)
+        resuming.start()
+        sink.write(upserts(pages, {"views": 5}))
+        resuming.join()
+        found = sink.read_back("pages_1m")["views"].to_pylist()
+        sink.close()
+    assert found == [5]

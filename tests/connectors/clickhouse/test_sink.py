@@ -53,6 +53,14 @@ def test_newest_version_wins_whatever_the_order(make_sink: MakeSink) -> None:
     assert read(sink, "pages", "views", "_state") == [(3, "provisional")]
 
 
+def test_greater_version_wins_with_fewer_events(make_sink: MakeSink) -> None:
+    pages = table()
+    sink = make_sink(pages)
+    sink.write(upserts(pages, {"views": 1, "_events": 1, "_version": 2 << 48}))
+    sink.write(upserts(pages, {"views": 9, "_events": 9}))
+    assert read(sink, "pages", "views", "_version") == [(1, 2 << 48)]
+
+
 def test_row_written_twice_is_one_row(make_sink: MakeSink) -> None:
     pages = table()
     sink = make_sink(pages)
@@ -223,9 +231,11 @@ def test_ledger_entry_sent_again_changes_nothing_and_the_newest_wins(make_sink: 
     sink.write_ledger([new, other])
     sink.write_ledger([old])
     sink.write_ledger([new])
+    # A metric that starts anew counts from zero again.
+    sink.write_ledger([LedgerEntry("job", "events", "pages", 0, Outcome.COUNTED, 300, 5)])
     assert read(sink, "pipelinekit_ledger", "metric", "outcome", "offset", "count") == [
         ("", "accepted", 200, 180),
-        ("pages", "counted", 200, 170),
+        ("pages", "counted", 300, 5),
     ]
 
 

@@ -26,6 +26,13 @@ def test_newest_version_wins_whatever_the_order() -> None:
     assert read(sink, "pages_1m", "country", "views") == [("BE", 3), (None, 1)]
 
 
+def test_greater_version_wins_with_fewer_events() -> None:
+    sink = MemorySink()
+    sink.write(upserts(PAGES, {"views": 1, "_events": 1, "_version": 2 << 48}))
+    sink.write(upserts(PAGES, {"views": 9, "_events": 9}))
+    assert read(sink, "pages_1m", "views") == [(1,)]
+
+
 def test_of_equal_versions_the_one_written_last_wins() -> None:
     sink = MemorySink()
     for views in range(200):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, overload
 
 from pipelinekit.data import RawBatch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 RUN_LENGTH_MIN = 64
 TIME_STRIDE = 16
 LOG_APPEND_TIME = 2
+_headers = methodcaller("headers")
 NO_HEADERS: tuple[tuple[str, bytes | None], ...] = ()
 
 
@@ -160,6 +162,12 @@ class MessageColumns:
 
 
 def headers_of(message: Message) -> Sequence[tuple[str, bytes | None]]:
-    """The message's headers in order, empty if it has none."""
-    headers: Sequence[tuple[str, bytes | None]] | None = message.headers()
+    """The message's headers in order, none if a name among them isn't UTF-8."""
+    try:
+        headers: Sequence[tuple[str, bytes | None]] | None = _headers(message)
+    except SystemError:
+        # The client (2.16) has left a null pointer for that name, deadly to whoever looks next.
+        # A plain `message.headers()` skips the interpreter's check for this once it is hot.
+        message.set_headers([])
+        return NO_HEADERS
     return headers or NO_HEADERS

@@ -10,6 +10,7 @@ from confluent_kafka.admin import NewPartitions, NewTopic
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.errors import Refused, Unreachable
 from tests.connectors.kafka.logs import read_to_end, send, until
+from tests.connectors.kafka.raw_produce import produce_raw
 
 pytestmark = pytest.mark.kafka
 
@@ -206,6 +207,30 @@ def test_gaps_of_many_small_transactions_keep_every_offset(brokers, make_topic, 
     assert list(zip(got["offsets"], got["values"], strict=True)) == expected
 
 
+def test_a_header_whose_name_is_not_utf8_costs_its_message_the_headers_alone(brokers, make_topic):
+    topic = make_topic(1)
+    # Many, for calls that are hot take another way through the interpreter.
+    bad = [(b"%d" % n, [(b"ok", b"1"), (b"\xff", b"2"), (b"last", None)]) for n in range(40)]
+    produce_raw(brokers, topic, [*bad, (b"last", [(b"ok", b"1")])])
+    reader = KafkaSource(brokers, topic).open({0: 0})
+
+    got = read_to_end(reader, {0})
+    reader.close()
+
+    assert got["values"] == [*(b"%d" % n for n in range(40)), b"last"]
+    assert got["headers"] == [*([] for _ in range(40)), [("ok", b"1")]]
+
+
+def test_headers_may_be_read_twice_even_if_a_name_is_not_utf8(brokers, make_topic):
+    topic = make_topic(1)
+    produce_raw(brokers, topic, [(b"a", [(b"ok", b"1"), (b"\xff\xfe", b"2")])])
+    reader = KafkaSource(brokers, topic).open({0: 0})
+    batch = reader.poll(1, 5_000)
+    reader.close()
+
+    assert [list(batch.headers[0]) for _ in range(100)] == [[]] * 100
+
+
 def test_an_offset_that_retention_took_is_refused_with_the_range(
     brokers, make_topic, producer, admin
 ):
@@ -276,6 +301,7 @@ def test_a_topic_made_anew_is_refused_when_partitions_are_looked_for(
     admin.delete_topics([topic])[topic].result()
     until(lambda: topic not in admin.list_topics(timeout=10).topics)
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    until(lambda: topic in admin.list_topics(timeout=10).topics)
 
     with pytest.raises(Refused, match=f'topic "{topic}" on Kafka at .* was deleted and made anew'):
         source.partitions()

@@ -51,9 +51,9 @@ def _holder(port: int) -> str:
 
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+            if connection.status != psutil.CONN_LISTEN or connection.pid is None:
                 continue
-            if connection.pid is not None:
+            if tuple(connection.laddr)[1:] == (port,):
                 process = psutil.Process(connection.pid)
                 command = " ".join(process.cmdline())[:80] or process.name()
                 return f"process {connection.pid} ({command})"

@@ -98,6 +98,7 @@ class Service(ABC):
     def resume(self) -> None:
         self.running.send(signal.SIGCONT)
 
+    @abstractmethod
     def prepare(self, progress: Progress) -> None:
         """Fetch what a start needs and doesn't have."""
 

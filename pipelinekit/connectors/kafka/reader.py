@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pipelinekit.clock import Clock
 from pipelinekit.connectors.kafka.admin import (
     MISSING,
+    TIMEOUT_MS,
     TRANSIENT,
     KafkaAdmin,
     client_config,
@@ -30,13 +31,18 @@ STATISTICS_MS = 1_000
 _OF_GROUPS = frozenset({"GROUP_AUTHORIZATION_FAILED", "_WAIT_COORD", "_STATE"})
 
 
-class Settings(Protocol):
-    @property
-    def queue_kbytes_max(self) -> int: ...
-    @property
-    def fetch_wait_ms(self) -> int: ...
-    @property
-    def linger_ms(self) -> int: ...
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """How a reader fetches.
+
+    `queue_kbytes_max` bounds what the client fetches ahead. A poll that found some messages
+    waits at most `linger_ms` for more: fewer, larger batches for that much latency.
+    """
+
+    timeout_ms: int = TIMEOUT_MS
+    queue_kbytes_max: int = 64 * 1024
+    fetch_wait_ms: int = 10
+    linger_ms: int = 5
 
 
 class KafkaReader:
@@ -47,7 +53,7 @@ class KafkaReader:
         admin: KafkaAdmin,
         topic: str,
         positions: Mapping[int, int],
-        settings: Settings,
+        settings: ReadSettings,
         clock: Clock,
     ) -> None:
         from confluent_kafka import Consumer
@@ -213,7 +219,7 @@ class KafkaReader:
             self._down = (name, since)
 
 
-def _fetch_config(settings: Settings) -> dict[str, Any]:
+def _fetch_config(settings: ReadSettings) -> dict[str, Any]:
     return {
         # The client wants a group; without a subscription or a commit it stays a name.
         "group.id": "pipelinekit",

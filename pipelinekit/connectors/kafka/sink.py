@@ -16,7 +16,8 @@ from pipelinekit.connectors.kafka.admin import (
     missing_topic,
 )
 from pipelinekit.connectors.kafka.producer import TopicProducer
-from pipelinekit.connectors.kafka.source import KafkaSource, ReadSettings
+from pipelinekit.connectors.kafka.reader import ReadSettings
+from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.connectors.kafka.topics import aggregates_topic, create, parse_statement
 from pipelinekit.data import Column, LedgerEntry, Progress, SinkSchema, Table, Upserts
 from pipelinekit.errors import Refused, Unreachable, UsageError

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pipelinekit.clock import Clock, SystemClock
 from pipelinekit.connectors.kafka.admin import (
-    TIMEOUT_MS,
     KafkaAdmin,
     Layout,
     missing_topic,
     remade_topic,
 )
-from pipelinekit.connectors.kafka.reader import KafkaReader
+from pipelinekit.connectors.kafka.reader import KafkaReader, ReadSettings
 from pipelinekit.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """How a reader fetches.
-
-    `queue_kbytes_max` bounds what the client fetches ahead. A poll that found some messages
-    waits at most `linger_ms` for more: fewer, larger batches for that much latency.
-    """
-
-    timeout_ms: int = TIMEOUT_MS
-    queue_kbytes_max: int = 64 * 1024
-    fetch_wait_ms: int = 10
-    linger_ms: int = 5
 
 
 class KafkaSource:

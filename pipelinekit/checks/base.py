@@ -1,0 +1,50 @@
+"""What a rule is: one concern, over a resolved project, that gives findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelinekit.diagnostics import Diagnostic, Severity, Span
+from pipelinekit.spec.document import Path
+from pipelinekit.spec.project import Loaded
+from pipelinekit.spec.resolve import Resolved, ResolvedMetric
+from pipelinekit.spec.shape import dotted
+
+
+class Rule(Protocol):
+    """A check across fields or specs; `code` is what it reports."""
+
+    code: str
+
+    def check(self, resolved: Resolved) -> Iterable[Diagnostic]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where findings of a spec go; `error` and `warning` make them."""
+
+    code: str
+    loaded: Loaded  # type: ignore[type-arg]
+
+    def error(
+        self, message: str, path: Path, help: str | None = None, *, key: bool = False
+    ) -> Diagnostic:
+        return self._made(message, path, help, key, Severity.ERROR)
+
+    def warning(
+        self, message: str, path: Path, help: str | None = None, *, key: bool = False
+    ) -> Diagnostic:
+        return self._made(message, path, help, key, Severity.WARNING)
+
+    def _made(
+        self, message: str, path: Path, help: str | None, key: bool, severity: Severity
+    ) -> Diagnostic:
+        span: Span = self.loaded.document.span(path, key=key)
+        return Diagnostic(self.code, message, span, help, dotted(path), severity)
+
+
+def at(code: str, metric: ResolvedMetric) -> Place:
+    """Where findings of a metric go."""
+    return Place(code, metric.loaded)

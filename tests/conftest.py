@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,9 @@ from hypothesis import HealthCheck, settings
 from pipelinekit.devstack import kafka_distribution
 from pipelinekit.devstack.clickhouse import ClickHouse, running_clickhouse
 from pipelinekit.devstack.kafka import Kafka, running_kafka
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
@@ -60,6 +65,8 @@ def make_topic(kafka: Kafka) -> MakeTopic:
         name = f"topic_{os.getpid()}_{next(_numbers)}"
         wanted = NewTopic(name, partitions, 1, config=config or {})
         admin.create_topics([wanted])[name].result()
+        while not _has_leaders(admin, name, partitions):
+            time.sleep(0.01)
         return name
 
     return make
@@ -69,6 +76,16 @@ def make_topic(kafka: Kafka) -> MakeTopic:
 def topic(make_topic: MakeTopic) -> MakeTopic:
     """The same factory under the name of what it makes."""
     return make_topic
+
+
+def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
+    """Whether clients may use the topic: it is made a moment before that."""
+    found = admin.list_topics(timeout=10).topics.get(topic)
+    return (
+        found is not None
+        and len(found.partitions) == partitions
+        and all(partition.leader >= 0 for partition in found.partitions.values())
+    )
 
 
 def _execute(clickhouse: ClickHouse, statement: str) -> None:

@@ -8,17 +8,16 @@ start takes 0.9 s in place of 3.5 s).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelinekit.devstack import ports, process
+from pipelinekit.devstack.process import locked
 from pipelinekit.devstack.service import READY_TIMEOUT_S, Progress
 from pipelinekit.errors import Refused, Unreachable
 
@@ -44,6 +43,10 @@ def home() -> Path:
     return Path(base) / "pipelinekit" / f"kafka-{VERSION}"
 
 
+def lock() -> Path:
+    return home().with_name(f"{home().name}.lock")
+
+
 def is_fetched() -> bool:
     return (home() / "complete").exists()
 
@@ -64,7 +67,7 @@ def fetch(progress: Progress) -> None:
     home().parent.mkdir(parents=True, exist_ok=True)
     if is_fetched() and _archive().exists():
         return
-    with _locked(home().with_suffix(".lock")):  # another process may be at it
+    with locked(lock()):  # another process may be at it
         if not is_fetched():
             progress(f"fetching Kafka {VERSION} through Maven (45 MB, once) …")
             _fetch_jars()
@@ -203,11 +206,3 @@ def _move(made: Path, place: Path) -> None:
     scratch = place.with_suffix(".new")
     shutil.copy(made, scratch)
     scratch.replace(place)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process that holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

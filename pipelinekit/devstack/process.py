@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,6 +108,14 @@ def kill(running: Running) -> None:
     running.send(signal.SIGKILL)
     if not _is_gone_within(running, STOP_TIMEOUT_S):
         raise Refused(f"process {running.pid} did not end within {STOP_TIMEOUT_S:g} s of SIGKILL")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; the lock goes with the process that holds it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def tail(log: Path) -> str:

@@ -1,0 +1,207 @@
+"""What a test expects against what there is: rows by key, window and grain; letters in order."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pipelinekit.data import DeadLetter
+from pipelinekit.spec.models import Contains
+from pipelinekit.types import Kind, Type
+
+_TOLERANCE = 1e-9
+_OWN_NAMES = {"events": "_events", "late": "_late", "state": "_state"}
+_MATCHED_BY = ("window", "window_end", "grain")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    grain: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a scenario has come to; `instant` reads a time as the test writes it."""
+
+    rows: Sequence[Row]
+    letters: Sequence[tuple[DeadLetter, Mapping[str, Any]]]
+    key: tuple[str, ...]
+    measures: tuple[str, ...]
+    types: Mapping[str, Type]
+    finest: str
+    grains: tuple[str, ...]
+    watermark_ms: int
+    instant: Callable[[object], int]
+    zone: ZoneInfo
+
+    def state(self, row: Row) -> str:
+        if _ms(row.values["window_end"]) > self.watermark_ms:
+            return "provisional"
+        return "corrected" if row.values["_late"] else "final"
+
+    def value(self, row: Row, name: str) -> Any:
+        if name == "state":
+            return self.state(row)
+        if name in ("window", "window_end"):
+            return row.values["window_start" if name == "window" else name]
+        return row.grain if name == "grain" else row.values[_OWN_NAMES.get(name, name)]
+
+
+def compare_rows(expected: Sequence[Mapping[str, Any]] | Contains, outcome: Outcome) -> str | None:
+    """None if the rows are as expected, else the difference as an aligned table."""
+    partial = isinstance(expected, Contains)
+    wanted = expected.contains if isinstance(expected, Contains) else expected
+    if problem := _unknown_fields(wanted, outcome):
+        return problem
+    grains = {outcome.finest, *(str(w["grain"]) for w in wanted if "grain" in w)}
+    left = [row for row in outcome.rows if row.grain in grains]
+    lines: list[tuple[str, list[str]]] = []
+    columns = _columns(wanted, outcome)
+    for want in wanted:
+        row = next((r for r in left if _is_same(want, r, outcome)), None)
+        if row is None:
+            lines.append(("missing", _shown(want, columns, outcome)))
+            continue
+        left.remove(row)
+        wrong = [n for n in want if n not in _MATCHED_BY and not _matches(want, n, row, outcome)]
+        if wrong:
+            lines.append(("expected", _shown(want, columns, outcome)))
+            lines.append(("actual", _actual(row, columns, outcome)))
+    if not partial:
+        lines += [("unexpected", _actual(row, columns, outcome)) for row in left]
+    return _aligned(["", *columns], lines) if lines else None
+
+
+def compare_letters(expected: Sequence[Mapping[str, Any]], outcome: Outcome) -> str | None:
+    """None if the dead letters are just these, in any order, else what differs."""
+    left = list(outcome.letters)
+    lines = []
+    for want in expected:
+        found = next((item for item in left if _is_letter(want, *item)), None)
+        if found is None:
+            lines.append(f"missing     {_flow(want)}")
+        else:
+            left.remove(found)
+    lines += [
+        f"unexpected  {_flow({**event, 'reason': letter.reason.value})}: {letter.detail}"
+        for letter, event in left
+    ]
+    return "\n".join(lines) or None
+
+
+def _is_letter(want: Mapping[str, Any], letter: DeadLetter, event: Mapping[str, Any]) -> bool:
+    for name, value in want.items():
+        actual = letter.reason.value if name == "reason" else event.get(name)
+        if actual != value:
+            return False
+    return True
+
+
+def _unknown_fields(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> str | None:
+    known = {*outcome.key, *outcome.measures, *_MATCHED_BY, *_OWN_NAMES}
+    for want in wanted:
+        for name in want:
+            if name not in known:
+                return f'a row has no "{name}"; it has {", ".join(sorted(known))}'
+        if "window" not in want:
+            return f"the expected row {_flow(want)} has no window: name its start"
+        if "grain" in want and want["grain"] not in outcome.grains:
+            return f'the metric has no grain "{want["grain"]}"; it has {", ".join(outcome.grains)}'
+    return None
+
+
+def _is_same(want: Mapping[str, Any], row: Row, outcome: Outcome) -> bool:
+    """Whether the row is the one that is meant: same grain, window and named key columns."""
+    if str(want.get("grain", outcome.finest)) != row.grain:
+        return False
+    if outcome.instant(want["window"]) != _ms(row.values["window_start"]):
+        return False
+    if "window_end" in want and outcome.instant(want["window_end"]) != _ms(
+        row.values["window_end"]
+    ):
+        return False
+    return all(_matches(want, name, row, outcome) for name in outcome.key if name in want)
+
+
+def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> bool:
+    expected, actual = want[name], outcome.value(row, name)
+    if isinstance(expected, Mapping) and "approx" in expected:
+        within = float(expected.get("within", _TOLERANCE))
+        return actual is not None and abs(float(actual) - float(expected["approx"])) <= within
+    if expected is None or actual is None:
+        return expected is None and actual is None
+    kind = outcome.types.get(name)
+    match kind.kind if kind is not None else None:
+        case Kind.DECIMAL:
+            try:
+                return Decimal(str(expected)) == actual
+            except InvalidOperation:
+                return False
+        case Kind.FLOAT:
+            is_number = isinstance(expected, int | float) and not isinstance(expected, bool)
+            return is_number and math.isclose(
+                expected, actual, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE
+            )
+        case Kind.TIMESTAMP:
+            return outcome.instant(expected) == _ms(actual)
+        case Kind.DATE:
+            return str(expected) == str(actual)
+        case _:
+            return type(expected) is type(actual) and bool(expected == actual)
+
+
+def _columns(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[str]:
+    named = dict.fromkeys(name for want in wanted for name in want)
+    if not named:
+        named = dict.fromkeys(("window", *outcome.key, *outcome.measures))
+    order = ("grain", "window", "window_end", *outcome.key, *outcome.measures, *_OWN_NAMES)
+    return [name for name in order if name in named]
+
+
+def _shown(want: Mapping[str, Any], columns: Sequence[str], outcome: Outcome) -> list[str]:
+    return [_text(want[name], outcome) if name in want else "" for name in columns]
+
+
+def _actual(row: Row, columns: Sequence[str], outcome: Outcome) -> list[str]:
+    return [_text(outcome.value(row, name), outcome) for name in columns]
+
+
+def _text(value: Any, outcome: Outcome) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case dt.datetime():
+            local = value.astimezone(outcome.zone)
+            day = "" if f"{local:%Y-%m-%d}" == "2024-01-01" else f"{local:%Y-%m-%d} "
+            return day + (f"{local:%H:%M:%S}")
+        case float():
+            return f"{value:.10g}"
+        case Mapping():
+            return _flow(value)
+        case _:
+            return str(value)
+
+
+def _flow(value: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(f"{k}: {v}" for k, v in value.items()) + " }"
+
+
+def _aligned(head: Sequence[str], lines: Sequence[tuple[str, list[str]]]) -> str:
+    table = [list(head), *([label, *cells] for label, cells in lines)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _ms(moment: dt.datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,352 @@
+"""Tests with time: a spec's steps run on the engine alone, and what they left is compared.
+
+The same codec, ingest and panes as in production; only time and delivery are the test's own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from pipelinekit.codecs.base import FieldSpec
+from pipelinekit.data import DeadLetter, RawBatch
+from pipelinekit.engine.ingest import Ingest
+from pipelinekit.engine.lateness import PartitionTime, ShardTime
+from pipelinekit.engine.panes import Metric, PaneStore, rebucket
+from pipelinekit.plan.model import Plan
+from pipelinekit.plan.tables import tables_of
+from pipelinekit.runtime.expectation import Outcome, Row, compare_letters, compare_rows
+from pipelinekit.spec.document import Path
+from pipelinekit.spec.models import Step, TestSpec
+from pipelinekit.types import TIMESTAMP, Kind
+
+_TIME_OF_DAY = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
+_RESTART_BUCKETS, _RESTART_SHARDS = 3, 2
+_UNITS_PER_MS = {"s": 0.001, "ms": 1, "us": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a step expected and did not find; `path` is its place in the test."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a test ended."""
+
+    metric: str
+    name: str
+    failures: tuple[Failure, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+
+def run_test(plan: Plan, test: TestSpec) -> Result:
+    """Run one test of the plan's only metric."""
+    began = time.perf_counter()
+    scenario = _Scenario(plan, test)
+    failures: list[Failure] = []
+    for number, step in enumerate(test.steps):
+        try:
+            found = scenario.step(step)
+        except ScenarioError as error:
+            found = str(error)
+        if found:
+            failures.append(Failure(("steps", number), found))
+    if test.expect is not None and (found := compare_rows(test.expect, scenario.outcome())):
+        failures.append(Failure(("expect",), found))
+    if test.expect_dead_letters is not None and (
+        found := compare_letters(test.expect_dead_letters, scenario.outcome())
+    ):
+        failures.append(Failure(("expect_dead_letters",), found))
+    seconds = time.perf_counter() - began
+    return Result(plan.metrics[0].name, test.name, tuple(failures), seconds)
+
+
+class ScenarioError(Exception):
+    """A step can't be carried out as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    value: bytes
+    headers: tuple[tuple[str, bytes | None], ...]
+    partition: int
+    broker_ms: int
+    event: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Scenario:
+    plan: Plan
+    test: TestSpec
+    _messages: dict[tuple[int, int], _Message] = field(default_factory=dict)
+    _rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
+    _letters: list[DeadLetter] = field(default_factory=list)
+    _ids: int = 0
+    _now_ms: int = 0
+    _buckets: int = 1
+    _shards: list[ShardTime] = field(default_factory=list)
+    _stores: list[PaneStore] = field(default_factory=list)
+    _ingest: Ingest | None = None
+    _zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    _row_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+
+    def __post_init__(self) -> None:
+        metric = self.plan.metrics[0]
+        zone = next((w.timezone for w in metric.grains if hasattr(w, "timezone")), "UTC")
+        own_zone = getattr(metric.window, "timezone", "UTC")
+        self._zone, self._row_zone = ZoneInfo(own_zone), ZoneInfo(zone)
+        self._now_ms = self._instant("00:00:00")
+        count = 1 + max(self._partitions_named(), default=0)
+        times = {p: PartitionTime(0) for p in range(count)}
+        self._start(times, shards=1, buckets=1, watermark=None, saved=[])
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def step(self, step: Step) -> str | None:
+        """Carry a step out; gives what it expected and did not find."""
+        if step.events is not None:
+            self._deliver([self._event(e) for e in step.events])
+        elif step.raw is not None:
+            self._deliver([self._raw(r) for r in step.raw])
+        elif step.watermark is not None:
+            for shard in self._shards:
+                shard.raise_to(self._instant(step.watermark))
+        elif step.advance is not None:
+            self._now_ms += step.advance
+        elif step.now is not None:
+            self._now_ms = self._instant(step.now)
+        elif step.idle is not None:
+            idle = [step.idle] if isinstance(step.idle, int) else step.idle
+            for shard in self._shards:
+                shard.mark_idle(p for p in idle if p in shard.partitions)
+        elif step.restart is not None:
+            self._restart()
+        elif step.expect is not None:
+            return compare_rows(step.expect, self.outcome())
+        elif step.expect_dead_letters is not None:
+            return compare_letters(step.expect_dead_letters, self.outcome())
+        self._settle()
+        return None
+
+    def outcome(self) -> Outcome:
+        """The table, the dead letters and how to read times, as they stand."""
+        metric = self.plan.metrics[0]
+        return Outcome(
+            rows=tuple(self._rows.values()),
+            letters=tuple(
+                (letter, self._messages[(letter.partition, letter.offset)].event)
+                for letter in self._letters
+            ),
+            key=tuple(k.name for k in metric.key),
+            measures=tuple(m.name for m in metric.measures if not m.hidden),
+            types={
+                **{k.name: k.type for k in metric.key},
+                **{m.name: m.type for m in metric.measures},
+            },
+            finest=metric.window.suffix,
+            grains=tuple(w.suffix for w in metric.grains),
+            watermark_ms=min(store.watermark_ms for store in self._stores),
+            instant=self._instant,
+            zone=self._zone,
+        )
+
+    # --- delivery -------------------------------------------------------------------------------
+
+    def _deliver(self, messages: Sequence[_Message]) -> None:
+        for shard in self._shards:
+            mine = [m for m in messages if m.partition in shard.partitions]
+            if mine:
+                self._slice(shard, mine)
+
+    def _slice(self, shard: ShardTime, messages: Sequence[_Message]) -> None:
+        assert self._ingest is not None
+        positions = {p: t.next_offset for p, t in shard.partitions.items()}
+        offsets = []
+        for message in messages:
+            offset = positions[message.partition]
+            offsets.append(offset)
+            self._messages[(message.partition, offset)] = message
+            positions[message.partition] = offset + 1
+        times = np.array([m.broker_ms for m in messages], dtype=np.int64)
+        batch = RawBatch(
+            values=[m.value for m in messages],
+            partitions=np.array([m.partition for m in messages], dtype=np.int32),
+            offsets=np.array(offsets, dtype=np.int64),
+            broker_times_ms=times,
+            keys=[None] * len(messages),
+            headers=[m.headers for m in messages],
+            positions={m.partition: positions[m.partition] for m in messages},
+        )
+        result = self._ingest.take(batch, shard.partitions, times)
+        shard.partitions.update(result.partitions)
+        for partial in result.partials:
+            self._stores[partial.bucket].merge(partial, self._now_ms)
+        self._letters += result.dead_letters
+
+    def _settle(self) -> None:
+        """Publish watermarks behind the data, and let all changed rows out."""
+        for shard in self._shards:
+            shard.publish(shard.watermark(self._now_ms))
+        watermark = min(s.published_ms for s in self._shards if s.partitions)
+        for store in self._stores:
+            store.advance(watermark)
+            for upserts in store.flush(self._now_ms, everything=True):
+                table = upserts.table
+                for row in pl.DataFrame(pl.from_arrow(upserts.rows)).iter_rows(named=True):
+                    identity = (table.name, *(row[name] for name in table.identity))
+                    held = self._rows.get(identity)
+                    if held is None or held.values["_version"] <= row["_version"]:
+                        self._rows[identity] = Row(table.grain, row)
+
+    def _restart(self) -> None:
+        """A checkpoint and a restore, at other numbers of shards and buckets."""
+        saved = [r for store in self._stores for r in store.changed_rows(everything=True)]
+        times = {p: t for shard in self._shards for p, t in shard.partitions.items()}
+        watermark = min(s.published_ms for s in self._shards if s.partitions)
+        shards = _RESTART_SHARDS if len(self._shards) == 1 else 1
+        buckets = _RESTART_BUCKETS if self._buckets == 1 else 1
+        self._start(times, shards=shards, buckets=buckets, watermark=watermark, saved=saved)
+
+    def _start(
+        self,
+        times: Mapping[int, PartitionTime],
+        *,
+        shards: int,
+        buckets: int,
+        watermark: int | None,
+        saved: Sequence[Any],
+    ) -> None:
+        source, metrics = self.plan.source, self.plan.metrics
+        self._buckets = buckets
+        self._ingest = Ingest(source, metrics, {}, buckets)
+        parts = [Metric(m, tables_of(m)) for m in metrics]
+        self._stores = [PaneStore(source, parts, 1) for _ in range(buckets)]
+        for rows in saved:
+            for bucket, part in rebucket(rows, len(metrics[0].key), buckets):
+                self._stores[bucket].restore(part)
+        self._shards = []
+        for number in range(shards):
+            mine = {p: t for p, t in times.items() if p % shards == number}
+            if not mine:
+                continue
+            shard = ShardTime(source.out_of_orderness_ms, source.idle_after_ms, mine)
+            if watermark is not None:
+                shard.published_ms = watermark
+            self._shards.append(shard)
+        if watermark is not None:
+            for store in self._stores:
+                store.advance(watermark)
+
+    # --- from the test's words to messages ----------------------------------------------------
+
+    def _event(self, given: Mapping[str, Any]) -> _Message:
+        """The message of an event: fields that are not given take what they can."""
+        source = self.plan.source
+        event = dict(given)
+        if source.id is not None and source.id not in event:
+            self._ids += 1
+            numbered: object = f"e{self._ids}"
+            if source.field(source.id).type.kind is Kind.INT:
+                numbered = self._ids
+            event[source.id] = numbered
+        payload: dict[str, Any] = {}
+        headers: list[tuple[str, bytes | None]] = []
+        for spec in source.fields:
+            value = self._field_value(spec, event)
+            if value is None and spec.name not in event:
+                continue
+            if spec.header is not None:
+                headers.append((spec.header, None if value is None else str(value).encode()))
+            else:
+                _place(payload, spec.paths[0], value)
+        time_ms = self._instant(event.get(source.event_time, "00:00:00"))
+        broker = event.get("broker_time")
+        return _Message(
+            value=json.dumps(payload).encode(),
+            headers=tuple(headers),
+            partition=int(event.get("partition", 0)),
+            broker_ms=time_ms if broker is None else self._instant(broker),
+            event=event,
+        )
+
+    def _raw(self, raw: Any) -> _Message:
+        value = bytes.fromhex(raw.hex) if raw.hex is not None else (raw.text or "").encode()
+        broker = self._now_ms if raw.broker_time is None else self._instant(raw.broker_time)
+        shown = raw.text if raw.text is not None else raw.hex
+        return _Message(value, (), raw.partition, broker, {"raw": shown})
+
+    def _field_value(self, spec: FieldSpec, event: Mapping[str, Any]) -> Any:
+        if spec.name in event:
+            value = event[spec.name]
+            if spec.type == TIMESTAMP and isinstance(value, str):
+                return int(self._instant(value) * _UNITS_PER_MS[spec.unit])
+            return value
+        if spec.optional or spec.default is not None:
+            return None
+        match spec.type.kind:
+            case Kind.STRING:
+                return "x"
+            case Kind.BOOL:
+                return False
+            case Kind.TIMESTAMP:
+                return int(self._instant("00:00:00") * _UNITS_PER_MS[spec.unit])
+            case Kind.DATE:
+                return self.test.base
+            case Kind.LIST:
+                return []
+            case _:
+                return 0
+
+    def _instant(self, text: object) -> int:
+        """A time of the test as epoch ms: of the base day in the metric's zone, or RFC 3339."""
+        if isinstance(text, int):
+            return text
+        written = str(text)
+        try:
+            if _TIME_OF_DAY.fullmatch(written):
+                local = dt.datetime.fromisoformat(f"{self.test.base}T{written}")
+                moment = local.replace(tzinfo=self._zone)
+            elif re.fullmatch(r"\d{4}-\d\d-\d\d", written):
+                moment = dt.datetime.fromisoformat(written).replace(tzinfo=self._row_zone)
+            else:
+                moment = dt.datetime.fromisoformat(written)
+                if moment.tzinfo is None:
+                    moment = moment.replace(tzinfo=self._zone)
+        except ValueError:
+            raise ScenarioError(
+                f'"{written}" is no time: write 12:00:05, or 2024-01-31T12:00:05Z'
+            ) from None
+        epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        return (moment - epoch) // dt.timedelta(milliseconds=1)
+
+    def _partitions_named(self) -> list[int]:
+        named = []
+        for step in self.test.steps:
+            named += [int(e["partition"]) for e in step.events or () if "partition" in e]
+            named += [r.partition for r in step.raw or ()]
+            if step.idle is not None:
+                named += [step.idle] if isinstance(step.idle, int) else step.idle
+        return named
+
+
+def _place(payload: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for step in path[:-1]:
+        payload = payload.setdefault(step, {})
+    payload[path[-1]] = value

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelinekit.errors import Refused, Unreachable
 
 STOP_TIMEOUT_S = 15.0
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 0.02
 _LOG_LINES = 12
 _LOG_TAIL_BYTES = 16 * 1024
@@ -70,8 +71,20 @@ def spawn(command: Sequence[str], log: Path, port: int) -> Running:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
+        setsigmask=(),
+        setsigdef=_INTERRUPTS,
     )
     return Running(pid, _start_time(pid) or time.time(), port)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM wait: for steps of which none or all have to happen."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait_ready(

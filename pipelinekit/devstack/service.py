@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import ClassVar, NoReturn, TypeVar
+from typing import ClassVar, NoReturn, Self, TypeVar
 
 from pipelinekit.devstack import ports, process
 from pipelinekit.devstack.process import Running
@@ -18,6 +18,7 @@ from pipelinekit.errors import UsageError
 
 Progress = Callable[[str], None]
 READY_TIMEOUT_S = 60.0
+_PROCESS_FILE = "process.json"
 
 
 def to_stderr(line: str) -> None:
@@ -32,10 +33,20 @@ class Service(ABC):
     title: ClassVar[str]
     default_port: ClassVar[int]
 
-    def __init__(self, folder: Path, port: int, running: Running | None = None) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder.absolute()
         self.port = port
-        self._running = running
+        self._running: Running | None = None
+
+    @classmethod
+    def found(cls, folder: Path) -> Self | None:
+        """The service that runs on this folder, started by whomever; None if none does."""
+        process_running = Running.load(folder / _PROCESS_FILE)
+        if process_running is None:
+            return None
+        service = cls(folder, process_running.port)
+        service._running = process_running
+        return service
 
     @property
     @abstractmethod
@@ -74,18 +85,24 @@ class Service(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         command = self.command()
         try:
-            self._running = process.spawn(command, self.log, self.port)
-            process.wait_ready(
-                self._running, self.title, self.log, self.is_answering, READY_TIMEOUT_S
-            )
+            with process.uninterrupted():
+                self._running = process.spawn(command, self.log, self.port)
+                self._running.save(self.folder / _PROCESS_FILE)
+            self.wait_ready()
         except BaseException:
             self.stop()
             raise
 
+    def wait_ready(self) -> None:
+        """Returns when it answers. Raises Unreachable with its log's last lines."""
+        answers = self.is_answering
+        process.wait_ready(self.running, self.title, self.log, answers, READY_TIMEOUT_S)
+
     def stop(self) -> None:
-        """End it as an operator would: data whole, in order."""
+        """End it as an operator would: in order, data whole. Fine when it doesn't run."""
         if self._running is not None:
             process.stop(self._running)
+            (self.folder / _PROCESS_FILE).unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""

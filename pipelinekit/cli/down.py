@@ -1,0 +1,32 @@
+"""`pipelinekit down`: stop the local stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pipelinekit.cli.up import SERVICE_NAMES
+
+
+@click.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]…", type=click.Choice(SERVICE_NAMES))
+@click.option("--delete-data", is_flag=True, help="Delete topics and tables too.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
+@click.option("-e", "--env", default="local", show_default=True, help="Environment.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def down(
+    services: Sequence[str], delete_data: bool, state: Path | None, env: str, quiet: bool
+) -> None:
+    """Stop the local stack. Topics and tables stay for the next `up` unless --delete-data.
+
+    Without a SERVICE, all of them: kafka, clickhouse.
+    """
+    from pipelinekit.devstack.service import to_stderr
+    from pipelinekit.devstack.stack import Stack, state_folder
+
+    names = tuple(dict.fromkeys(services)) or SERVICE_NAMES
+    progress = (lambda line: None) if quiet else to_stderr
+    stack = Stack(state_folder(state, env, Path.cwd()))
+    stack.down(names, delete_data=delete_data, progress=progress)

@@ -1,0 +1,111 @@
+"""The services of a project, started apart from the command that starts them, found by the next."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelinekit.devstack import process
+from pipelinekit.devstack.clickhouse import ClickHouse
+from pipelinekit.devstack.kafka import Kafka
+from pipelinekit.devstack.service import Progress, Service, ended_by_sigterm, to_stderr
+from pipelinekit.errors import UsageError
+
+SERVICES: Mapping[str, type[Service]] = {kind.name: kind for kind in (Kafka, ClickHouse)}
+_PROJECT_FILE = "pipelinekit.yaml"
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A service that answers; `was_running` says that this call found it."""
+
+    service: Service
+    was_running: bool
+
+
+class Stack:
+    """The services on one state folder. Two processes that change it wait for each other."""
+
+    def __init__(self, state: Path) -> None:
+        self.folder = state.absolute() / "stack"
+
+    def up(
+        self, names: Iterable[str], ports: Mapping[str, int], progress: Progress = to_stderr
+    ) -> list[Up]:
+        """The services, all answering; one that fails, or a Ctrl-C, stops what this call started.
+
+        Raises what `Service.start` raises, and UsageError for one that runs on another port.
+        """
+        with ended_by_sigterm(), self._locked():
+            ups: list[Up] = []
+            try:
+                for name in names:
+                    ups.append(self._up(name, ports.get(name), progress))  # noqa: PERF401
+            except BaseException:
+                for up in ups:
+                    if not up.was_running:
+                        up.service.stop()
+                raise
+            return ups
+
+    def down(
+        self, names: Iterable[str], *, delete_data: bool = False, progress: Progress = to_stderr
+    ) -> None:
+        """Stop what runs; the data stays unless told otherwise."""
+        with self._locked():
+            for name in names:
+                service = self.find(name)
+                if service is None:
+                    progress(f"{name} does not run")
+                else:
+                    service.stop()
+                    progress(f"{name} stopped (process {service.pid})")
+                if delete_data and (self.folder / name).exists():
+                    shutil.rmtree(self.folder / name)
+                    progress(f"{name}: data deleted ({self.folder / name})")
+
+    def find(self, name: str) -> Service | None:
+        """The service if it runs."""
+        return SERVICES[name].found(self.folder / name)
+
+    def _up(self, name: str, port: int | None, progress: Progress) -> Up:
+        service = self.find(name)
+        if service is None:
+            kind = SERVICES[name]
+            service = kind(self.folder / name, port or kind.default_port)
+            progress(f"starting {name} …")
+            service.start(progress)
+            return Up(service, was_running=False)
+        if port not in (None, service.port):
+            raise UsageError(
+                f"{name} runs already, on port {service.port} (process {service.pid}), "
+                f"and port {port} was asked for",
+                help=f"stop it first: pipelinekit down {name}",
+            )
+        service.wait_ready()
+        return Up(service, was_running=True)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return process.locked(self.folder / "lock")
+
+
+def state_folder(state: Path | None, environment: str, start: Path) -> Path:
+    """Where state lies: the folder named, else `.pipelinekit/<environment>/` beside the project
+    that `start` is in, else under `start`."""
+    if state is not None:
+        return state
+    if not _ENVIRONMENT.fullmatch(environment):
+        raise UsageError(
+            f'"{environment}" is not a name of an environment: letters, digits, "_" and "-"',
+            help="choose one of those in pipelinekit.yaml",
+        )
+    here = start.absolute()
+    folders = (here, *here.parents)
+    project = next((folder for folder in folders if (folder / _PROJECT_FILE).is_file()), here)
+    return project / ".pipelinekit" / environment

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from pipelinekit.cli.down import down
+from pipelinekit.cli.up import SERVICE_NAMES, up
+from pipelinekit.devstack.ports import free_port
+from pipelinekit.devstack.stack import SERVICES, Stack
+from pipelinekit.errors import UsageError
+
+
+@pytest.fixture
+def runner(tmp_path):
+    yield CliRunner()
+    Stack(tmp_path).down(SERVICES)
+
+
+def test_names_are_those_of_the_stack() -> None:
+    assert set(SERVICE_NAMES) == set(SERVICES)
+
+
+@pytest.mark.kafka
+@pytest.mark.clickhouse
+def test_json_is_the_addresses_and_nothing_else(runner, tmp_path, kafka, clickhouse) -> None:
+    """`kafka` and `clickhouse` are asked for only so that a machine without them skips this."""
+    ports = {name: free_port() for name in SERVICE_NAMES}
+    options = ["--state", str(tmp_path), *(f"--port={name}={port}" for name, port in ports.items())]
+
+    first = runner.invoke(up, [*options, "--format", "json"])
+    second = runner.invoke(up, ["--state", str(tmp_path)])
+    stopped = runner.invoke(down, ["--state", str(tmp_path)])
+
+    assert json.loads(first.stdout) == {
+        "kafka": {"bootstrap": f"127.0.0.1:{ports['kafka']}"},
+        "clickhouse": {"url": f"http://127.0.0.1:{ports['clickhouse']}"},
+    }
+    assert first.stdout.count("\n") == 1
+    assert "starting kafka …" in first.stderr
+    assert second.stdout.count("was running") == 2
+    assert stopped.stderr.count("stopped (process ") == 2
+    assert [first.exit_code, second.exit_code, stopped.exit_code] == [0, 0, 0]
+
+
+def test_a_taken_port_names_its_holder_and_the_option(runner, tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        result = runner.invoke(
+            up, ["clickhouse", f"--port=clickhouse={port}", "--state", str(tmp_path), "-q"]
+        )
+
+    assert isinstance(result.exception, UsageError)
+    assert f"port {port}, wanted for clickhouse, is held by process" in result.exception.message
+    assert "--port clickhouse=" in (result.exception.help or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["postgres"], "'postgres' is not one of 'kafka', 'clickhouse'"),
+        (["--port", "kafka"], '"kafka" is not SERVICE=PORT'),
+        (["--port", "kafka=0"], '"kafka=0" is not SERVICE=PORT'),
+        (["--port", "kafka=70000"], "a port from 1 to 65535"),
+        (["kafka", "--port", "clickhouse=1"], "clickhouse is not among the services"),
+    ],
+)
+def test_wrong_use_exits_2_and_says_the_rule(runner, arguments, text) -> None:
+    result = runner.invoke(up, arguments)
+
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+def test_down_without_anything_running_is_fine(runner, tmp_path) -> None:
+    result = runner.invoke(down, ["--state", str(tmp_path)])
+
+    assert result.exit_code == 0
+    assert result.stderr == "kafka does not run\nclickhouse does not run\n"
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_importing_the_verb_loads_no_service(verb) -> None:
+    program = (
+        f"import sys, pipelinekit.cli.{verb}; "
+        "print([m for m in ('psutil', 'chdb', 'pyarrow', 'pipelinekit.devstack.stack') "
+        "if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stdout == "[]\n"

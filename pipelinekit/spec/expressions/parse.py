@@ -30,6 +30,7 @@ from pipelinekit.spec.expressions.problems import (
     shown,
 )
 from pipelinekit.spec.expressions.syntax import Node, parse
+from pipelinekit.spec.expressions.tokens import KEYWORDS
 from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
 from pipelinekit.spec.expressions.written import (
     Unfit,
@@ -73,6 +74,8 @@ class ParsedMeasure:
 
 def parse_expression(text: str, fields: Mapping[str, Type]) -> Parsed:
     """The typed tree of a scalar expression over `fields`. Never raises, whatever the text."""
+    if (kind := fields.get(text)) and text not in KEYWORDS:
+        return Parsed(Field(text, kind))
     try:
         node = parse(text)
     except SyntaxProblem as error:

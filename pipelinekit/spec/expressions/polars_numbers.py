@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # polars raises where a decimal outgrows 38 digits. What a float says is beyond this share of the
 # range is null instead: the last hundredth counts as beyond.
 _DECIMAL_SHARE = 0.99
+_INT_DIGITS = 19
+_INT_MIN = -(2**63)
 
 
 def arithmetic(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -30,19 +32,11 @@ def arithmetic(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def negated(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    import polars as pl
-
-    if call.type.kind is Kind.INT:
-        return (-values[0].cast(pl.Int128)).cast(pl.Int64, strict=False)
-    return -values[0]
+    return -_negatable(values[0], call.type)
 
 
 def absolute(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    import polars as pl
-
-    if call.type.kind is Kind.INT:
-        return values[0].cast(pl.Int128).abs().cast(pl.Int64, strict=False)
-    return values[0].abs()
+    return _negatable(values[0], call.type).abs()
 
 
 def rounded(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -81,7 +75,7 @@ def _applied(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
         case _:
             # polars' own takes the divisor's sign.
             rest = pl.when(right != 0).then(left.abs() % right.abs())
-            return pl.when(left < 0).then(-rest).otherwise(rest)
+            return pl.when(left < 0).then(0 - rest).otherwise(rest)
 
 
 def _integer(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
@@ -116,7 +110,11 @@ def _may_overflow(operator: str, left: Type, right: Type) -> bool:
     return operator in "+-" and whole + max(a.scale, b.scale) + 1 > DECIMAL_PRECISION_MAX
 
 
-_INT_DIGITS = 19
+def _negatable(value: pl.Expr, kind: Type) -> pl.Expr:
+    """The least int has no counterpart: it is null."""
+    import polars as pl
+
+    return pl.when(value != _INT_MIN).then(value) if kind.kind is Kind.INT else value
 
 
 def _growable(value: pl.Expr, kind: Type) -> pl.Expr:

@@ -87,7 +87,7 @@ def _from_text(value: pl.Expr, target: Type) -> pl.Expr:
             # More digits after the point than the scale is null, as in a source's fields.
             fraction = rf"(\.[0-9]{{1,{target.scale}}})?" if target.scale else ""
             whole = max(1, target.precision - target.scale)
-            text = _matching(value, rf"^-?[0-9]{{1,{whole}}}{fraction}$")
+            text = _matching(value, rf"^-?0*[0-9]{{1,{whole}}}{fraction}$")
             return text.cast(polars_type(target), strict=False)
         case Kind.BOOL:
             return pl.when(value == "true").then(True).when(value == "false").then(False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from operator import and_, or_
+from operator import and_, eq, ge, gt, le, lt, ne, or_
 from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions import polars_numbers, polars_text, polars_times
 from pipelinekit.spec.expressions.polars_values import all_widened, widened
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
+from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal, fields_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,19 +34,11 @@ def to_polars(expression: Expression) -> pl.Expr:
 
 def _comparison(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     left, right = all_widened(call, values)
-    match call.function:
-        case "=":
-            return left == right
-        case "!=":
-            return left != right
-        case "<":
-            return left < right
-        case "<=":
-            return left <= right
-        case ">":
-            return left > right
-        case _:
-            return left >= right
+    # polars 2.1 gives one row, not the frame's, for `1 < x` where x is a `when` whose condition
+    # holds nowhere; for `x > 1` it doesn't.
+    if not fields_of(call.arguments[0]):
+        return _MIRRORED[call.function](right, left)
+    return _COMPARED[call.function](left, right)
 
 
 def _in(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -55,11 +47,15 @@ def _in(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     is_plain = len(written) == len(items) and None not in written
     if is_plain and len({a.type for a in call.arguments}) == 1:
         return value.is_in(written)
+    if not fields_of(call.arguments[0]):
+        return reduce(or_, (item == value for item in items))
     return reduce(or_, (value == item for item in items))
 
 
 def _between(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     value, low, high = all_widened(call, values)
+    if not fields_of(call.arguments[0]):
+        return (low <= value) & (high >= value)
     return (value >= low) & (value <= high)
 
 
@@ -97,7 +93,9 @@ def _nullif(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     import polars as pl
 
     left, right = all_widened(call, values)
-    return pl.when(~left.eq_missing(right)).then(values[0])
+    is_scalar = not fields_of(call.arguments[0])
+    is_same = right.eq_missing(left) if is_scalar else left.eq_missing(right)
+    return pl.when(~is_same).then(values[0])
 
 
 def _extreme(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -108,6 +106,12 @@ def _extreme(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     return pl.when(pl.all_horizontal(v.is_not_null() for v in typed)).then(best)
 
 
+_COMPARED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    "=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
+}  # fmt: skip
+_MIRRORED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    "=": eq, "!=": ne, "<": gt, "<=": ge, ">": lt, ">=": le,
+}  # fmt: skip
 _COMPILERS: dict[str, Callable[[Call, Sequence[pl.Expr]], pl.Expr]] = {
     **dict.fromkeys(("=", "!=", "<", "<=", ">", ">="), _comparison),
     **dict.fromkeys(("and", "or", "not"), _logic),

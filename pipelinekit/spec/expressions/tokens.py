@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from pipelinekit.spec.expressions.problems import SyntaxProblem, shown
 
@@ -16,15 +15,14 @@ KEYWORDS = frozenset(
     )
 )
 _TOKEN = re.compile(
-    r"""
+    r"""[ \t\r\n]*(?:
       (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<text>'(?:[^']|'')*')
-    | (?P<operator><>|!=|<=|>=|[-+*/%=<>(),])
-    """,
+    | (?P<text>'[^']*(?:''[^']*)*'(?!'))
+    | (?P<operator>(?!--|/\*|==)(?:<>|!=|<=|>=|[-+*/%=<>(),]))
+    )""",
     re.VERBOSE | re.ASCII,
 )
-_SPACE = re.compile(r"[ \t\r\n]*")
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # What people write by habit, and what the language says instead; longest first.
 _FOREIGN = {
@@ -45,8 +43,7 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`kind` is one of number name keyword text operator; keywords are in lower case."""
 
     kind: str
@@ -65,22 +62,19 @@ def tokenize(text: str) -> list[Token]:
         message = f"the character {name} can't be part of an expression"
         raise SyntaxProblem(message, bad.start(), bad.end())
     tokens = []
-    at = _after_space(text, 0)
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None or text.startswith(("--", "/*", "=="), at):
-            _refuse(text, at)
-        kind, word = str(found.lastgroup), found[0]
-        if kind == "name" and word.lower() in KEYWORDS:
-            kind, word = "keyword", word.lower()
-        tokens.append(Token(kind, word, at, found.end()))
-        at = _after_space(text, found.end())
+    at = 0
+    while found := _TOKEN.match(text, at):
+        kind = found.lastgroup
+        assert kind is not None
+        word, at = found[kind], found.end()
+        start = at - len(word)
+        if kind == "name" and (lowered := word.lower()) in KEYWORDS:
+            kind, word = "keyword", lowered
+        tokens.append(Token(kind, word, start, at))
+    rest = text[at:].lstrip(" \t\r\n")
+    if rest:
+        _refuse(text, len(text) - len(rest))
     return tokens
-
-
-def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
 
 
 def _refuse(text: str, at: int) -> NoReturn:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,8 +41,6 @@ def test_data_outlives_a_stop_and_a_kill(tmp_path) -> None:
 
 
 def test_a_stop_lets_the_running_query_end(tmp_path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with running_clickhouse(tmp_path) as clickhouse, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(execute, clickhouse, "SELECT sleep(1)")
         running = "SELECT count() > 1 FROM system.processes WHERE query LIKE '%sleep(1)%'"
@@ -48,3 +50,28 @@ def test_a_stop_lets_the_running_query_end(tmp_path) -> None:
         clickhouse.stop()
 
         assert answer.result() == "0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_with_the_program_that_runs_it(tmp_path, number) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from pipelinekit.devstack.clickhouse import running_clickhouse
+with running_clickhouse(Path({str(tmp_path)!r})):
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"inside\n"
+        clickhouse = ClickHouse.found(tmp_path)
+        assert clickhouse is not None
+
+        parent.send_signal(number)
+        parent.communicate(timeout=30)
+
+    assert not clickhouse.is_alive
+    assert "ended in order" in clickhouse.log.read_text()

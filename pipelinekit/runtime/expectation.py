@@ -140,7 +140,7 @@ def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> 
     match kind.kind if kind is not None else None:
         case Kind.DECIMAL:
             try:
-                return Decimal(str(expected)) == actual
+                return bool(Decimal(str(expected)) == actual)
             except InvalidOperation:
                 return False
         case Kind.FLOAT:

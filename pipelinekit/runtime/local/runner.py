@@ -49,7 +49,7 @@ class RunOptions:
     checkpoint_every_ms: int = 5_000
     shards: int = 1
     buckets: int = 1
-    partitions_every_ms: int = 10_000
+    look_every_ms: int = 2_000  # for new partitions, and the lag
     slices_queued_max: int = 16
     # A sink that has taken nothing for so long stops the reading: rows wait in state.
     stall_ms: int = 2_000
@@ -76,6 +76,10 @@ class LocalRunner:
     def stop(self) -> None:
         """End gracefully: flush, checkpoint. May be called from any thread or a signal."""
         self._stop.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
 
     def run(self) -> Status:
         """Run the job. Raises Unreachable or Refused; what was promised is on disk then."""
@@ -121,10 +125,12 @@ class _Job:
         self._parked: dict[int, deque[Message]] = {}
         self._is_saving = False
         self._next_checkpoint_ms = self._clock.now_ms() + self._options.checkpoint_every_ms
-        self._next_partitions_ms = self._clock.now_ms() + self._options.partitions_every_ms
+        self._next_look_ms = self._clock.now_ms() + self._options.look_every_ms
         # Decided under a raise by idleness that no checkpoint holds yet.
         self._raised: set[int] = set()
         self._held_letters: list[DeadLetter] = []
+        self._looking: threading.Thread | None = None
+        self._seen = self._bounds
         self._announced: dict[tuple[str, str], int] = {}
         self._ended: set[int] = set()
 
@@ -295,9 +301,9 @@ class _Job:
                 self._number += 1
                 for shard in self._shards:
                     shard.request_barrier(self._number)
-        if now_ms >= self._next_partitions_ms:
-            self._next_partitions_ms = now_ms + self._options.partitions_every_ms
-            self._look_for_partitions()
+        if now_ms >= self._next_look_ms:
+            self._next_look_ms = now_ms + self._options.look_every_ms
+            self._look_outside()
         self._status.look(self._shards, self._writers, self._panes)
 
     def _checkpoint(self) -> None:
@@ -528,14 +534,25 @@ class _Job:
                     help="decide where to go on: --from earliest or --from latest",
                 )
 
-    def _look_for_partitions(self) -> None:
+    def _look_outside(self) -> None:
+        """In a thread of its own: a broker that doesn't answer must not hold up the run."""
+        if self._looking is None or not self._looking.is_alive():
+            self._add_partitions()
+            self._looking = threading.Thread(target=self._look, name="look", daemon=True)
+            self._looking.start()
+
+    def _look(self) -> None:
+        try:
+            self._seen = self._runner.source.bounds()
+        except PipelinekitError:
+            return  # the readers meet it too, and say so
+        ends = ((end, self._times.get(p)) for p, (_, end) in self._seen.items())
+        self._status.lag = sum(max(0, end - (t.next_offset if t else 0)) for end, t in ends)
+
+    def _add_partitions(self) -> None:
         if self._options.until_end:
             return
-        try:
-            there = self._runner.source.partitions()
-        except Unreachable:
-            return  # the readers wait for it too, and say so
-        for partition in there:
+        for partition in sorted(self._seen):
             if partition not in self._times:
                 shard = self._shards[partition % len(self._shards)]
                 self._times[partition] = PartitionTime(0, watermark_ms=shard.time.published_ms)

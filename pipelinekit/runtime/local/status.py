@@ -39,6 +39,7 @@ class Status:
     inserts: int = 0
     watermark_ms: int = NO_TIME
     newest_event_ms: int = NO_TIME
+    lag: int | None = None
     waiting_rows: int = 0
     held_rows: int = 0
     is_stretched: bool = False

@@ -59,10 +59,10 @@ def events(count: int, *, start: int = 0, step_ms: int = 50) -> list[dict]:
 class Job:
     """One job on a topic, run as often as a test wants."""
 
-    def __init__(self, kafka, topic, folder: Path, *metrics: MetricPlan) -> None:
+    def __init__(self, kafka, make_topic, folder: Path, *metrics: MetricPlan) -> None:
         self.brokers = kafka.bootstrap
-        self.topic = topic(2)
-        self.letters = topic(1)
+        self.topic = make_topic(2)
+        self.letters = make_topic(1)
         self.plan = plan_of(self.topic, self.brokers, self.letters, *metrics)
         self.sink = MemorySink()
         self.folder = folder
@@ -98,8 +98,8 @@ class Job:
 
 
 @pytest.fixture
-def job(kafka, topic, tmp_path: Path) -> Job:
-    return Job(kafka, topic, tmp_path / "state")
+def job(kafka, make_topic, tmp_path: Path) -> Job:
+    return Job(kafka, make_topic, tmp_path / "state")
 
 
 def expected(sent: Sequence[dict]) -> dict[tuple, tuple[int, int]]:
@@ -275,7 +275,7 @@ def test_topic_made_anew_is_refused_with_the_next_step(job: Job, kafka) -> None:
 def test_partition_added_while_running_is_read_from_its_start(job: Job) -> None:
     from confluent_kafka.admin import AdminClient, NewPartitions
 
-    runner = job.runner(partitions_every_ms=200)
+    runner = job.runner(look_every_ms=200)
     thread = threading.Thread(target=runner.run)
     thread.start()
     send(job.brokers, job.topic, events(100))

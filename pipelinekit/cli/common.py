@@ -1,0 +1,166 @@
+"""What verbs share: options, loading a project, reporting findings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pipelinekit.cli.render import FORMATS, rendered, summary
+from pipelinekit.diagnostics import Report
+from pipelinekit.errors import UsageError
+from pipelinekit.spec.project import LOCAL, Project, find_root, load, process_variables
+from pipelinekit.spec.resolve import Resolved, resolve
+
+if TYPE_CHECKING:
+    from pipelinekit.plan.model import Plan
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A project with everything that was found. `selected`: metrics of the named paths."""
+
+    project: Project
+    resolved: Resolved
+    report: Report
+    selected: frozenset[str]
+
+
+def environment_option(command: F) -> F:
+    return click.option(
+        "-e",
+        "--env",
+        "environment",
+        default=LOCAL,
+        show_default=True,
+        metavar="NAME",
+        help="The environment whose variables fill the specs.",
+    )(command)
+
+
+def paths_argument(command: F) -> F:
+    return click.argument(
+        "paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]..."
+    )(command)
+
+
+def verbosity_options(command: F) -> F:
+    command = click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")(command)
+    return click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")(command)
+
+
+def state_option(command: F) -> F:
+    return click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        metavar="DIR",
+        help="Where state lies. [default: .pipelinekit/<env>/ beside the project]",
+    )(command)
+
+
+def check(
+    paths: Sequence[Path], environment: str, *, with_process_environment: bool = False
+) -> Checked:
+    """The project that the paths lie in, with all findings of what they name."""
+    from pipelinekit import checks
+
+    root = project_root(paths)
+    variables = process_variables() if with_process_environment else None
+    project, report = load(root, environment, variables)
+    resolved = resolve(project)
+    report.add(*resolved.findings)
+    report.add(*checks.run(resolved))
+    selected = _selected(project, paths)
+    if paths and not _is_whole(root, paths):
+        files = {f for f in project.documents if _lies_in(f, paths)}
+        report.findings = [f for f in report.findings if f.span.file in files]
+        report.files = len(files)
+        report.metrics = len(selected)
+    return Checked(project, resolved, report, selected)
+
+
+def project_root(paths: Sequence[Path]) -> Path:
+    """The one project of all paths. Raises UsageError."""
+    roots = {find_root(path) for path in (paths or [Path.cwd()])}
+    if len(roots) > 1:
+        names = ", ".join(sorted(map(str, roots)))
+        raise UsageError(f"the paths lie in several projects: {names}", help="name one at a time")
+    return roots.pop()
+
+
+def state_folder(project: Project, given: Path | None) -> Path:
+    """Where the environment's state lies."""
+    if given is not None:
+        return given
+    root = project.root
+    base = root.parent if root.name == "specs" else root
+    return base / ".pipelinekit" / project.environment
+
+
+def plans_of(checked: Checked) -> tuple[Plan, ...]:
+    """The plans of the chosen metrics. Exits 1 with the findings if there are errors."""
+    from pipelinekit.plan.build import build
+
+    if checked.report.has_errors:
+        click.echo(rendered("text", checked.report, checked.project.documents), nl=False)
+        raise click.exceptions.Exit(1)
+    if not checked.selected:
+        raise UsageError(
+            "there is no metric here", help="name a metric's file, or a folder of them"
+        )
+    return build(checked.resolved, checked.selected)
+
+
+def report_findings(
+    checked: Checked, format: str, reports: Sequence[tuple[str, str]], *, quiet: bool
+) -> None:
+    """Findings to stdout in the format, to files as asked, a summary to stderr."""
+    documents = checked.project.documents
+    click.echo(rendered(format, checked.report, documents), nl=False)
+    for kind, file in reports:
+        Path(file).write_text(rendered(kind, checked.report, documents), encoding="utf-8")
+    if not quiet and format == "text":
+        click.echo(summary(checked.report), err=True)
+
+
+def parse_report(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> list[tuple[str, str]]:
+    """`--report json=findings.json` as (format, file)."""
+    parsed = []
+    for value in values:
+        kind, _, file = value.partition("=")
+        if kind not in FORMATS or not file:
+            raise click.BadParameter(f"write FORMAT=FILE, FORMAT one of {', '.join(FORMATS)}")
+        parsed.append((kind, file))
+    return parsed
+
+
+def is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _selected(project: Project, paths: Sequence[Path]) -> frozenset[str]:
+    if not paths or _is_whole(project.root, paths):
+        return frozenset(project.metrics)
+    chosen = {n for n, m in project.metrics.items() if _lies_in(m.document.file, paths)}
+    for name, tests in project.tests.items():
+        if any(_lies_in(t.document.file, paths) for t in tests):
+            chosen.add(name)
+    return frozenset(chosen)
+
+
+def _is_whole(root: Path, paths: Sequence[Path]) -> bool:
+    return any(root.resolve().is_relative_to(p.resolve()) for p in paths)
+
+
+def _lies_in(file: str, paths: Sequence[Path]) -> bool:
+    resolved = Path(file).resolve()
+    return any(resolved.is_relative_to(path.resolve()) for path in paths)

@@ -1,0 +1,121 @@
+"""The command `pipelinekit`: finds the verb, loads only that one, and turns errors into codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+from pipelinekit.errors import Bug, PipelinekitError, Refused, Unreachable, UsageError
+
+# verb → (module, attribute, one line of help), in the order of a day's work
+VERBS: dict[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "Make a new project of specs."),
+    "validate": ("validate", "validate", "Check specs: all findings at once."),
+    "test": ("test", "test", "Run the specs' tests with time."),
+    "list": ("list_specs", "list_specs", "List sources, metrics and sinks."),
+    "plan": ("plan", "plan", "Show what would run, as canonical text."),
+    "explain": ("explain", "explain", "Explain the code of a finding."),
+    "schema": ("schema", "schema", "Print a JSON Schema, for editors."),
+    "up": ("up", "up", "Start the local stack: Kafka, ClickHouse."),
+    "down": ("down", "down", "Stop the local stack."),
+    "load": ("load", "load", "Send generated events to a topic."),
+    "ddl": ("ddl", "ddl", "Show, apply or check tables and topics."),
+    "run": ("run", "run", "Run metrics on this machine."),
+    "doctor": ("doctor", "doctor", "Say what is missing, and how to get it."),
+    "demo": ("demo", "demo", "Watch it all work for half a minute."),
+}
+_INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when it is called, and none for the list."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[cmd_name]
+        loaded = importlib.import_module(f"pipelinekit.cli.{module}")
+        command: click.Command = getattr(loaded, attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"there is no verb {args[0]}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: pipelinekit init shop && cd shop && pipelinekit test",
+)
+@click.version_option(package_name="pipelinekit")
+def cli() -> None:
+    """Declarative real-time metrics: YAML specs become exact event-time aggregates."""
+
+
+def main() -> None:
+    """Run the command and exit: 0 fine, 1 findings, 2 wrong use, 3 unreachable, 4 a bug."""
+    # A pipe that closes early (| head) ends us quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    except click.ClickException as wrong:
+        wrong.show()
+        return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except UsageError as error:
+        return _said(error, 2)
+    except (Unreachable, Refused) as error:
+        return _said(error, 3)
+    except Exception as error:
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _said(error: PipelinekitError, code: int) -> int:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.help:
+        print(f"  help: {error.help}", file=sys.stderr)
+    return code
+
+
+def _bug(error: Exception) -> int:
+    what = error.message if isinstance(error, Bug) else f"{type(error).__name__}: {error}"
+    print(f"error: this is a bug of pipelinekit: {what}", file=sys.stderr)
+    if os.environ.get("PIPELINEKIT_TRACEBACK") or "-v" in sys.argv:
+        traceback.print_exception(error)
+    else:
+        print("  help: run it again with -v, and report what it prints", file=sys.stderr)
+    return 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""`pipelinekit run`: metrics on this machine, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelinekit.cli.common import (
+    check,
+    environment_option,
+    is_terminal,
+    paths_argument,
+    plans_of,
+    state_folder,
+    state_option,
+    verbosity_options,
+)
+from pipelinekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelinekit.plan.model import Plan
+    from pipelinekit.runtime.local.runner import LocalRunner
+    from pipelinekit.runtime.local.status import Status
+
+
+@click.command()
+@paths_argument
+@environment_option
+@click.option(
+    "--from",
+    "start_from",
+    type=click.Choice(["earliest", "latest", "stored"]),
+    default="stored",
+    show_default=True,
+    help="Where to begin; stored without anything stored is earliest.",
+)
+@click.option(
+    "--until-end",
+    is_flag=True,
+    help="Stop at the end of the topic as it is now, and close every window.",
+)
+@click.option("--no-ddl", is_flag=True, help="Do not create topics and tables first.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Reading threads; fixed at a job's first start.",
+)
+@click.option("--yes", is_flag=True, help="Run against a protected environment.")
+@state_option
+@verbosity_options
+def run(
+    paths: tuple[Path, ...],
+    environment: str,
+    start_from: str,
+    until_end: bool,
+    no_ddl: bool,
+    shards: int,
+    yes: bool,
+    state: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run the metrics in PATH on this machine.
+
+    Rows appear in the sinks while windows are open, and are corrected when late events arrive.
+    Ctrl-C flushes, saves and ends with 0; killed, the next run goes on from the last checkpoint
+    and the result is the same.
+    """
+    # One thread for a data frame: slices are small, and the other core writes and reads.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    checked = check(paths, environment, with_process_environment=True)
+    plans = plans_of(checked)
+    if len(plans) > 1:
+        names = ", ".join(plan.source.name for plan in plans)
+        raise UsageError(
+            f"these metrics read several sources: {names}",
+            help="run one source at a time: name its metrics' files or folder",
+        )
+    if checked.project.is_protected and not yes:
+        raise UsageError(f"the environment {environment} is protected", help="say --yes to run it")
+    folder = state_folder(checked.project, state) / plans[0].job
+    return run_plan(
+        plans[0],
+        folder,
+        start_from=start_from,
+        until_end=until_end,
+        ddl=not no_ddl,
+        shards=shards,
+        quiet=quiet,
+    )
+
+
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    *,
+    start_from: str,
+    until_end: bool,
+    ddl: bool,
+    shards: int,
+    quiet: bool,
+) -> int:
+    """Run one plan with signals handled and a status line; gives the exit code."""
+    from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
+    from pipelinekit.runtime.local.start import StartFrom
+    from pipelinekit.runtime.outside import make_ready, opened
+
+    if ddl:
+        for statement in make_ready(plan):
+            _say(quiet, f"{statement.split('(')[0].strip()[:100]}")
+    stop = threading.Event()
+    with opened(plan, stop) as outside:
+        runner = LocalRunner(
+            plan,
+            outside.source,
+            outside.sinks,
+            outside.dead_letters,
+            folder,
+            RunOptions(start_from=StartFrom(start_from), until_end=until_end, shards=shards),
+        )
+        _stop_on_signals(runner, stop)
+        _say(quiet, f"running {len(plan.metrics)} metrics of {plan.source.name}; Ctrl-C ends it")
+        shown = threading.Event()
+        line = threading.Thread(target=_show, args=(runner, shown, quiet), daemon=True)
+        line.start()
+        try:
+            status = runner.run()
+        finally:
+            shown.set()
+            line.join(2)
+        _summarise(status, quiet)
+    return 0
+
+
+def _stop_on_signals(runner: LocalRunner, stop: threading.Event) -> None:
+    """The first signal ends gracefully, the second at once."""
+
+    def handle(number: int, frame: object) -> None:
+        if runner.is_stopping:
+            os._exit(128 + number)
+        stop.set()
+        runner.stop()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _show(runner: LocalRunner, ended: threading.Event, quiet: bool) -> None:
+    """A live line on a terminal, a plain one every ten seconds otherwise."""
+    live = is_terminal()
+    notes_shown = False
+    while not ended.wait(0.5 if live else 10):
+        if quiet:
+            continue
+        if not notes_shown and runner.status.notes:
+            for note in runner.status.notes:
+                print(f"note: {note}", file=sys.stderr)
+            notes_shown = True
+        text = runner.status.line(runner.clock.now_ms(), runner.status.lag)
+        if live:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            print(f"\r{text[: width - 1]:<{width - 1}}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+    if live and not quiet:
+        print(file=sys.stderr)
+
+
+def _summarise(status: Status, quiet: bool) -> None:
+    letters = sum(status.dead_letters.values())
+    balance = "the ledger balances" if not status.imbalances else "THE LEDGER DOES NOT BALANCE"
+    _say(
+        quiet,
+        f"ended: {status.events:,} events read, {status.rows_written:,} rows written, "
+        f"{letters:,} dead letters; {balance}",
+    )
+    for imbalance in status.imbalances:
+        print(f"  {imbalance}", file=sys.stderr)
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,105 @@
+"""`pipelinekit test`: the specs' tests with time, on the engine alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelinekit.cli.common import (
+    Checked,
+    check,
+    environment_option,
+    paths_argument,
+    plans_of,
+    verbosity_options,
+)
+from pipelinekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelinekit.runtime.scenario import Result
+    from pipelinekit.spec.project import LoadedTest
+
+
+@click.command()
+@paths_argument
+@environment_option
+@click.option(
+    "-k",
+    "pattern",
+    default=None,
+    metavar="TEXT",
+    help="Only tests whose metric or name holds TEXT.",
+)
+@click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
+@verbosity_options
+def test(
+    paths: tuple[Path, ...],
+    environment: str,
+    pattern: str | None,
+    format: str,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run the tests of the metrics in PATH. Exit code: 0 passed, 1 failed, 2 none found.
+
+    Each runs on the engine alone, in milliseconds: no broker, no store, its own clock.
+    """
+    checked = check(paths, environment)
+    plans_of(checked)  # findings first
+    chosen = [
+        (name, loaded)
+        for name in sorted(checked.selected)
+        for loaded in checked.project.tests.get(name, ())
+        if pattern is None or pattern in name or pattern in loaded.spec.name
+    ]
+    if not chosen:
+        raise UsageError("there is no test here", help="add tests: to a metric, see the docs")
+    began = time.perf_counter()
+    results = _run(checked, chosen, show=format == "text" and not quiet)
+    failed = [r for r, _ in results if not r.passed]
+    if format == "json":
+        click.echo(json.dumps({"tests": [_document(r, t) for r, t in results]}))
+    elif not quiet:
+        seconds = time.perf_counter() - began
+        click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed in {seconds:.2f} s")
+    return 1 if failed else 0
+
+
+def _run(
+    checked: Checked, chosen: list[tuple[str, LoadedTest]], *, show: bool
+) -> list[tuple[Result, LoadedTest]]:
+    from pipelinekit.plan.build import build
+    from pipelinekit.runtime.scenario import run_test
+
+    plans = {name: build(checked.resolved, {name})[0] for name in {n for n, _ in chosen}}
+    results = []
+    for name, loaded in chosen:
+        result = run_test(plans[name], loaded.spec)
+        results.append((result, loaded))
+        if show or not result.passed:
+            mark = "passed" if result.passed else "FAILED"
+            click.echo(f"{mark}  {name}: {loaded.spec.name}")
+        for failure in result.failures:
+            span = loaded.document.span((*loaded.path, *failure.path))
+            click.echo(f"  {span.file}:{span.line}")
+            click.echo("\n".join(f"    {line}" for line in failure.text.splitlines()))
+    return results
+
+
+def _document(result: Result, loaded: LoadedTest) -> dict[str, object]:
+    return {
+        "metric": result.metric,
+        "name": result.name,
+        "passed": result.passed,
+        "seconds": round(result.seconds, 4),
+        "file": loaded.document.file,
+        "line": loaded.document.span(loaded.path).line,
+        "failures": [
+            {"line": loaded.document.span((*loaded.path, *f.path)).line, "text": f.text}
+            for f in result.failures
+        ],
+    }

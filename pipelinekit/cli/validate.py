@@ -1,0 +1,81 @@
+"""`pipelinekit validate`: every finding of a project, fast and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pipelinekit.cli.common import (
+    Checked,
+    check,
+    environment_option,
+    parse_report,
+    paths_argument,
+    project_root,
+    report_findings,
+    verbosity_options,
+)
+from pipelinekit.cli.render import FORMATS
+from pipelinekit.diagnostics import Severity
+from pipelinekit.spec.models import ProjectSpec
+from pipelinekit.spec.project import LOCAL, PROJECT_FILE
+
+
+@click.command()
+@paths_argument
+@environment_option
+@click.option("--format", "format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    callback=parse_report,
+    metavar="FORMAT=FILE",
+    help="Also write the findings to a file; may be repeated.",
+)
+@click.option(
+    "-W",
+    "warnings",
+    type=click.Choice(["error"]),
+    default=None,
+    help="With -W error, warnings fail too.",
+)
+@verbosity_options
+def validate(
+    paths: tuple[Path, ...],
+    environment: str,
+    format: str,
+    reports: Sequence[tuple[str, str]],
+    warnings: str | None,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Check the specs in PATH (files, folders; default: the project here).
+
+    All findings at once, each with its place and a next step. `-e all` checks every environment.
+    Exit code: 0 fine, 1 findings, 2 nothing to check.
+    """
+    failed = False
+    environments = _environments(paths) if environment == "all" else [environment]
+    for number, name in enumerate(environments):
+        checked = check(paths, name)
+        report_findings(checked, format, reports if number == 0 else (), quiet=quiet)
+        failed |= _fails(checked, warnings)
+    return 1 if failed else 0
+
+
+def _fails(checked: Checked, warnings: str | None) -> bool:
+    is_strict = warnings == "error"
+    return any(is_strict or f.severity is Severity.ERROR for f in checked.report.findings)
+
+
+def _environments(paths: tuple[Path, ...]) -> list[str]:
+    from pipelinekit.spec.document import read
+    from pipelinekit.spec.shape import shaped
+
+    file = project_root(paths) / PROJECT_FILE
+    document = read(file.read_bytes(), str(file))
+    spec, _ = shaped(document, ProjectSpec, "project", document.data())
+    return [LOCAL] if spec is None else list(spec.environments) or [LOCAL]

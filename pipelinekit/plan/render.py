@@ -1,0 +1,96 @@
+"""A plan as canonical text: the same specs always give the same lines, so that a diff is short."""
+
+from __future__ import annotations
+
+from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan
+from pipelinekit.plan.tables import tables_of
+from pipelinekit.spec.expressions.render import render as render_expression
+from pipelinekit.units import format_duration
+
+
+def render(plan: Plan) -> str:
+    """The plan's text, one fact a line."""
+    source = plan.source
+    lines = [
+        f"job {plan.job} ({plan.environment})",
+        f"  source {source.name}: topic {source.topic} at {source.brokers}, {source.format}",
+        f"    time {source.event_time}, {format_duration(source.out_of_orderness_ms)} out of order"
+        f", idle after {format_duration(source.idle_after_ms)}"
+        f", future beyond {format_duration(source.max_future_skew_ms)}",
+        f"    id {source.id or 'none'}, dead letters to {source.dead_letters_topic or 'nowhere'}",
+    ]
+    for field in source.fields:
+        where = (
+            f'header "{field.header}"'
+            if field.header is not None
+            else " or ".join(".".join(path) for path in field.paths)
+        )
+        unit = f" in {field.unit}" if field.unit != "ms" else ""
+        rule = "optional" if field.optional else "required"
+        if field.default is not None:
+            rule = f"default {field.default}"
+        lines.append(f"    field {field.name}: {field.type}{unit} from {where}, {rule}")
+    for metric in plan.metrics:
+        lines += _metric(metric)
+    for sink in plan.sinks:
+        settings = " ".join(f"{k}={_setting(v)}" for k, v in sorted(sink.settings.items()))
+        budget = sink.budget
+        lines.append(
+            f"  sink {sink.name}: {sink.type} {settings}".rstrip()
+            + f", {budget.rows_per_second} rows/s, {budget.inserts_per_second} inserts/s"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _metric(metric: MetricPlan) -> list[str]:
+    lines = [f"  metric {metric.name} version {metric.version} [{metric.fingerprint}]"]
+    if metric.filter is not None:
+        lines.append(f"    filter {render_expression(metric.filter)}")
+    lines += [f"    key {_key(key)}" for key in metric.key]
+    lines += [f"    measure {_measure(measure)}" for measure in metric.measures]
+    lateness = format_duration(metric.allowed_lateness_ms)
+    early, late = format_duration(metric.emit_early_ms), format_duration(metric.emit_late_ms)
+    lines.append(f"    lateness {lateness}, rows each {early} while open, {late} after")
+    for table in tables_of(metric):
+        lines.append(f"    table {table.name} view {table.view}: to {', '.join(metric.sinks)}")
+    lines.append(f"    state {_state(metric)}")
+    return lines
+
+
+def _key(key: KeyPlan) -> str:
+    folded = "" if key.values is None else f", one of {', '.join(key.values)} or __other__"
+    return f"{key.name}: {key.type} = {render_expression(key.expression)}{folded}"
+
+
+def _measure(measure: MeasurePlan) -> str:
+    if measure.derived is not None:
+        text = render_expression(measure.derived)
+    else:
+        text = f"{measure.measure}({', '.join(render_expression(a) for a in measure.arguments)})"
+    if measure.filter is not None:
+        text += f" where {render_expression(measure.filter)}"
+    if measure.max_values is not None:
+        text += f", at most {measure.max_values} values"
+    hidden = ", hidden" if measure.hidden else ""
+    null = " or null" if measure.nullable else ""
+    return f"{measure.name}: {measure.type}{null} = {text}{hidden}"
+
+
+def _state(metric: MetricPlan) -> str:
+    """How many windows are held at once; a row is a key's in one of them."""
+    held = []
+    for grain in metric.grains:
+        windows = 2 + metric.allowed_lateness_ms // max(grain.approximate_ms, 1)
+        held.append(f"{windows} windows of {grain.suffix}")
+    folded = 1
+    for key in metric.key:
+        if key.values is None:
+            return f"{', '.join(held)}, a row a key and window"
+        folded *= len(key.values) + 2
+    return f"{', '.join(held)}, at most {folded} rows each"
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, dict) and set(value) == {"secret"}:
+        return f"<secret {value['secret']}>"
+    return str(value)

@@ -16,6 +16,7 @@ from pipelinekit.cli.up import SERVICE_NAMES
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
 @click.option("-e", "--env", default="local", show_default=True, help="Environment.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")
 def down(
     services: Sequence[str], delete_data: bool, state: Path | None, env: str, quiet: bool
 ) -> None:

@@ -42,6 +42,7 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 @click.option("-e", "--env", default="local", show_default=True, help="Environment.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")
 def up(
     services: Sequence[str],
     ports: Sequence[tuple[str, int]],

@@ -16,7 +16,6 @@ from pipelinekit.devstack.service import Progress, Service, ended_by_sigterm, to
 from pipelinekit.errors import UsageError
 
 SERVICES: Mapping[str, type[Service]] = {kind.name: kind for kind in (Kafka, ClickHouse)}
-_PROJECT_FILE = "pipelinekit.yaml"
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -105,7 +104,14 @@ def state_folder(state: Path | None, environment: str, start: Path) -> Path:
             f'"{environment}" is not a name of an environment: letters, digits, "_" and "-"',
             help="choose one of those in pipelinekit.yaml",
         )
-    here = start.absolute()
-    folders = (here, *here.parents)
-    project = next((folder for folder in folders if (folder / _PROJECT_FILE).is_file()), here)
-    return project / ".pipelinekit" / environment
+    return _beside_project(start.resolve()) / ".pipelinekit" / environment
+
+
+def _beside_project(start: Path) -> Path:
+    from pipelinekit.spec.project import find_root
+
+    try:
+        root = find_root(start)
+    except UsageError:
+        return start
+    return root.parent if root.name == "specs" else root

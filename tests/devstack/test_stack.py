@@ -138,13 +138,16 @@ Stack(Path({str(tmp_path)!r})).up(["clickhouse"], {{"clickhouse": {free_port()}}
         (None, "local", "project/metrics/team", "project/.pipelinekit/local"),
         (None, "staging", "project", "project/.pipelinekit/staging"),
         (None, "local", "elsewhere", "elsewhere/.pipelinekit/local"),
+        (None, "local", "shop/specs/metrics", "shop/.pipelinekit/local"),
+        (None, "local", "shop", "shop/.pipelinekit/local"),
         ("named", "local", "project", "named"),
     ],
 )
 def test_where_state_lies(tmp_path, state, environment, start, expected) -> None:
     (tmp_path / start).mkdir(parents=True)
-    (tmp_path / "project").mkdir(exist_ok=True)
-    (tmp_path / "project" / "pipelinekit.yaml").touch()
+    for project in ("project", "shop/specs"):
+        (tmp_path / project).mkdir(parents=True, exist_ok=True)
+        (tmp_path / project / "pipelinekit.yaml").touch()
     named = None if state is None else tmp_path / state
 
     assert state_folder(named, environment, tmp_path / start) == tmp_path / expected

@@ -71,7 +71,8 @@ def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
     """The type of `left operator right`."""
     for side in (left, right):
         if not side.is_numeric:
-            raise Mismatch(f'"{operator}" takes numbers, and one side is {side}')
+            help = "cast(x as int) reads a text" if side.kind is Kind.STRING else None
+            raise Mismatch(f'"{operator}" takes numbers, and one side is {side}', help)
     if operator == "/":
         return FLOAT
     if {left.kind, right.kind} == {Kind.DECIMAL, Kind.FLOAT}:
@@ -114,7 +115,7 @@ def _takes(*wanted: Kind, result: Type) -> Callable[[Sequence[Type]], Type]:
         for place, given in enumerate(types):
             kind = wanted[min(place, len(wanted) - 1)]
             if given.kind is not kind:
-                raise Mismatch(f"argument {place + 1} is a {kind.value}, and it is {given}")
+                raise Mismatch(f"argument {place + 1} must be {kind.value}, and it is {given}")
         return result
 
     return check
@@ -122,7 +123,7 @@ def _takes(*wanted: Kind, result: Type) -> Callable[[Sequence[Type]], Type]:
 
 def _number(types: Sequence[Type]) -> Type:
     if not types[0].is_numeric:
-        raise Mismatch(f"argument 1 is a number, and it is {types[0]}")
+        raise Mismatch(f"argument 1 must be a number, and it is {types[0]}")
     return types[0]
 
 
@@ -130,7 +131,7 @@ def _round(types: Sequence[Type]) -> Type:
     """A decimal may grow a digit: 99.9 is 100.0."""
     number = _number(types)
     if len(types) == 2 and types[1] != INT:
-        raise Mismatch(f"argument 2 is an int, and it is {types[1]}")
+        raise Mismatch(f"argument 2 must be int, and it is {types[1]}")
     if number.kind is Kind.DECIMAL and number.scale > 0:
         return decimal_type(min(number.precision + 1, DECIMAL_PRECISION_MAX), number.scale)
     return number

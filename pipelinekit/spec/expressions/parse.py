@@ -186,27 +186,29 @@ class _Checker:
             raise Mismatch(f"{name} doesn't take {given}", usage)
         if arguments is None:
             return None
+        if not self._are_written(node, function, arguments):
+            return None
         arguments = adapted(arguments) if name in _ADAPTING else nulls_typed(arguments)
         try:
             result = function.result([a.type for a in arguments])
         except Mismatch as error:
             raise Mismatch(f"{name}: {error.message}", error.help or usage) from None
-        self._check_written(node, function, arguments)
+        values = [a.value if isinstance(a, Literal) else None for a in arguments]
+        for place in function.literals:
+            if place < count:
+                self._check(node.arguments[place], partial(check_argument, name, place, values))
         return Call(name, tuple(arguments), result)
 
-    def _check_written(
-        self, node: Node, function: Function, arguments: Sequence[Expression]
-    ) -> None:
-        values = [a.value if isinstance(a, Literal) else None for a in arguments]
+    def _are_written(self, node: Node, function: Function, arguments: Sequence[Expression]) -> bool:
         for place in function.literals:
             if place >= len(arguments):
                 continue
-            if isinstance(arguments[place], Literal):
-                at = node.arguments[place]
-                self._check(at, partial(check_argument, node.value, place, values))
-            else:
-                message = f"argument {place + 1} of {node.value} must be written, not computed"
+            argument = arguments[place]
+            if not isinstance(argument, Literal) or argument.value is None:
+                message = f"argument {place + 1} of {node.value} must be written out"
                 self._add("PK205", message, node.arguments[place], f"write {function.usage}")
+                return False
+        return True
 
     def _unknown_function(self, node: Node) -> None:
         name = node.value

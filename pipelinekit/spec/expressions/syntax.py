@@ -120,7 +120,7 @@ class _Parser:
         after = self._peek()
         if after is None or after.kind not in ("operator", "keyword"):
             return
-        if _BINARY.get(after.text) == _COMPARISON or after.text in _POSTFIX:
+        if _BINARY.get(after.text, 0) >= _COMPARISON or after.text in _POSTFIX:
             raise SyntaxProblem(
                 f"{shown(after.text)} can't follow another comparison",
                 after.start,

@@ -65,8 +65,6 @@ def check_argument(function: str, place: int, values: Sequence[LiteralValue]) ->
     """
     value = values[place]
     match function, place, value:
-        case _, _, None:
-            raise Unfit(f"argument {place + 1} of {function} can't be null")
         case "date_trunc", 0, str(unit):
             _check_word(unit, TRUNCATE_UNITS, "unit")
         case "date_trunc", 2, str(zone):
@@ -76,9 +74,7 @@ def check_argument(function: str, place: int, values: Sequence[LiteralValue]) ->
         case (("regexp_match" | "regexp_extract"), 1, str(pattern)):
             _check_pattern(pattern)
         case "regexp_extract", 2, int(group):
-            groups = read_pattern(str(values[1])).groups
-            if not 0 <= group <= groups:
-                raise Unfit(f"there is no group {group}: the pattern has {groups}")
+            _check_group(group, str(values[1]))
         case "substring", 1, int(start) if start < 1:
             raise Unfit(f"{start} is no place in a text", "places count from 1")
         case "substring", 2, int(length) if length < 0:
@@ -114,6 +110,15 @@ def _check_zone(zone: str) -> None:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Unfit(f"{shown(zone)} is no time zone", "write one as Europe/Brussels") from None
+
+
+def _check_group(group: int, pattern: str) -> None:
+    try:
+        groups = read_pattern(pattern).groups
+    except ValueError:
+        return  # the pattern has its own problem
+    if not 0 <= group <= groups:
+        raise Unfit(f"there is no group {group}: the pattern has {groups}")
 
 
 def _check_pattern(pattern: str) -> None:

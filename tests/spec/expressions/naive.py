@@ -37,6 +37,7 @@ def evaluate(expression: Expression, row: Mapping[str, Value]) -> Value:
 def fitted(value: Decimal, kind: Type) -> Decimal | None:
     """Rounded half away from zero to the type's scale; null beyond its digits."""
     rounded = value.quantize(Decimal(1).scaleb(-kind.scale), context=_CONTEXT)
+    rounded = rounded or abs(rounded)  # no negative zero
     return rounded if abs(rounded) < 10 ** (kind.precision - kind.scale) else None
 
 
@@ -180,7 +181,7 @@ def _of_number(call: Call, values: Sequence[Value]) -> Value:
     assert isinstance(digits, int)
     match call.function:
         case "neg" | "abs" as name:
-            result = -value if name == "neg" else abs(value)
+            result = 0 - value if name == "neg" else abs(value)
             return result if isinstance(value, float | Decimal) or result < 2**63 else None
         case _ if isinstance(value, int):
             return value

@@ -20,7 +20,7 @@ from tests.spec.expressions.naive import Value, evaluate
 from tests.spec.expressions.strategies import EXPRESSIONS, ROWS
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(EXPRESSIONS, ROWS)
 def test_polars_agrees_with_the_naive_evaluator(text: str, rows: list[Mapping[str, Value]]) -> None:
     expression = _parsed(text)
@@ -53,7 +53,7 @@ _PIECES = (
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_PIECES)).map(" ".join)))
 def test_any_text_gives_an_expression_or_problems_with_places_in_it(text: str) -> None:
     parsed, measure = parse_expression(text, FIELDS), parse_measure(text, FIELDS)

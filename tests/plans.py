@@ -14,6 +14,7 @@ from pipelinekit.types import BOOL, FLOAT, INT, STRING, TIMESTAMP, Type, decimal
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.tumbling import Tumbling
 
+MINUTE = Tumbling(60_000)
 FIELDS: dict[str, Type] = {
     "id": STRING,
     "t": TIMESTAMP,
@@ -108,7 +109,7 @@ def metric(
     *,
     key: Sequence[str | KeyPlan] = (),
     filter: str | None = None,
-    window: Window = Tumbling(60_000),
+    window: Window = MINUTE,
     rollups: Sequence[Window] = (),
     allowed_ms: int = 600_000,
     early_ms: int = 200,

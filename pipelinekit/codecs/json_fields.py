@@ -56,7 +56,7 @@ class ColumnReader:
             return ColumnResult(filled, result.failures)
         missing = result.series.is_null().arg_true().to_list()
         where = _where(self.spec)
-        failures = {row: f'field "{self.spec.name}" is missing at {where}' for row in missing}
+        failures = dict.fromkeys(missing, f'field "{self.spec.name}" is missing at {where}')
         return ColumnResult(result.series, failures | result.failures)
 
 

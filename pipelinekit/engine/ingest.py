@@ -60,6 +60,7 @@ class Slice:
     partitions: Mapping[int, PartitionTime]
     messages: int
     newest_event_ms: int  # NO_TIME if none was accepted
+    accepted_broker_ms: np.ndarray  # int64: when the broker got each accepted event
 
 
 class Ingest:
@@ -120,6 +121,7 @@ class Ingest:
             partitions=_advance(batch, time, timed.partitions),
             messages=len(batch),
             newest_event_ms=int(events.times.max()) if len(events) else NO_TIME,
+            accepted_broker_ms=_broker_times(batch, events),
         )
 
     def _split_future(
@@ -294,6 +296,13 @@ class _Letters:
 
     def build(self) -> tuple[DeadLetter, ...]:
         return tuple(self._letters[place] for place in sorted(self._letters))
+
+
+def _broker_times(batch: RawBatch, events: _Events) -> np.ndarray:
+    if events.places is None:
+        return batch.broker_times_ms
+    times: np.ndarray = batch.broker_times_ms[events.places]
+    return times
 
 
 def _rows_by_partition(partitions: np.ndarray) -> dict[int, np.ndarray]:

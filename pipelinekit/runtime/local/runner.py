@@ -25,6 +25,7 @@ from pipelinekit.errors import PipelinekitError, Refused, Unreachable
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.local.checkpoint import CheckpointStore
+from pipelinekit.runtime.local.latency import Latency
 from pipelinekit.runtime.local.saver import Checkpoint, Saver
 from pipelinekit.runtime.local.shard import (
     Barrier,
@@ -129,6 +130,8 @@ class _Job:
         # Decided under a raise by idleness that no checkpoint holds yet.
         self._raised: set[int] = set()
         self._held_letters: list[DeadLetter] = []
+        self._latency = self._make_latency()
+        self._status.latency = self._latency
         self._looking: threading.Thread | None = None
         self._seen = self._bounds
         self._announced: dict[tuple[str, str], int] = {}
@@ -206,6 +209,8 @@ class _Job:
         if result is not None:
             for partial in result.partials:
                 self._panes[partial.bucket].merge(partial, now_ms)
+            if self._latency is not None:
+                self._latency.merged(result.accepted_broker_ms)
             self._ledger.add(result.counts)
             for partition, time in result.partitions.items():
                 self._times[partition] = time
@@ -256,12 +261,15 @@ class _Job:
                 upserts += panes.flush(now_ms, rows_max=left, everything=everything)
         self._status.is_stretched = not everything and sum(map(len, upserts)) >= allowed
         progress = self._progress(now_ms)
+        tickets = {}
         for name, writer in self._writers.items():
             mine = [u for u in upserts if name in self._sinks_of[u.table.metric]]
             news = [p for p in progress if name in self._sinks_of[p.metric]]
             if mine or news:
-                writer.submit(Write(mine, news))
+                tickets[name] = writer.submit(Write(mine, news))
                 self._pacers[name].spend(mine)
+        if self._latency is not None:
+            self._latency.flushed(tickets, [u.table.name for u in upserts])
 
     def _send_progress(self, now_ms: int) -> None:
         progress = self._progress(now_ms)
@@ -304,6 +312,8 @@ class _Job:
         if now_ms >= self._next_look_ms:
             self._next_look_ms = now_ms + self._options.look_every_ms
             self._look_outside()
+        if self._latency is not None:
+            self._latency.acknowledged(self._writers[self._latency.writer].acknowledged)
         self._status.look(self._shards, self._writers, self._panes)
 
     def _checkpoint(self) -> None:
@@ -481,6 +491,13 @@ class _Job:
         for store in stores:
             store.advance(state.watermark_ms)
         return stores
+
+    def _make_latency(self) -> Latency | None:
+        """Of the metric whose rows leave most often."""
+        if not self._writers or not self._plan.metrics:
+            return None
+        metric = min(self._plan.metrics, key=lambda m: (m.filter is not None, m.emit_early_ms))
+        return Latency(metric.name, self._tables[metric.name][0].name, metric.sinks[0])
 
     def _make_shards(self) -> list[Shard]:
         state = self._start.state

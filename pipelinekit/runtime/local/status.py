@@ -12,6 +12,7 @@ from pipelinekit.engine.ingest import Slice
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.panes import PaneStore
+from pipelinekit.runtime.local.latency import Latency
 from pipelinekit.runtime.local.saver import Outcome as SavedOutcome
 from pipelinekit.units import format_bytes
 
@@ -51,6 +52,7 @@ class Status:
     checkpoint_error: str | None = None
     orphans: int = 0
     notes: tuple[str, ...] = ()
+    latency: Latency | None = None
     ledger: Ledger = field(default_factory=Ledger)
     imbalances: Sequence[str] = ()
     _recent: deque[tuple[int, int]] = field(default_factory=deque)
@@ -105,6 +107,8 @@ class Status:
         if self.watermark_ms > NO_TIME:
             parts.append(f"watermark {_clock(self.watermark_ms)}")
         parts.append(f"{self.rows_written:,} rows written")
+        if self.latency is not None and (found := self.latency.percentiles()) is not None:
+            parts.append(f"event to row p50 {found.p50:,.0f} ms, p99 {found.p99:,.0f} ms")
         letters = sum(self.dead_letters.values())
         reasons = ", ".join(
             f"{self.dead_letters[r.value]} {r.value}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -73,6 +74,9 @@ class SinkWriter:
     error: PipelinekitError | None = None
     trouble: str | None = None
     last_success_ms: int = 0
+    acknowledged: deque[tuple[int, int]] = field(
+        default_factory=lambda: deque(maxlen=10_000)
+    )  # (number, at ms)
     _queue: queue.Queue[Write | None] = field(
         default_factory=lambda: queue.Queue(QUEUED_WRITES_MAX)
     )
@@ -135,6 +139,7 @@ class SinkWriter:
                 self.trouble = None
                 self.done += 1
                 self.last_success_ms = self.clock.now_ms()
+                self.acknowledged.append((self.done, self.last_success_ms))
                 return
 
     def _write(self, write: Write) -> None:

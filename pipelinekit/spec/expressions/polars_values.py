@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions.functions import common_type
-from pipelinekit.spec.expressions.tree import Call, Literal, LiteralValue
+from pipelinekit.spec.expressions.tree import Call, Expression, Literal, LiteralValue, fields_of
 from pipelinekit.types import Kind, Type
 
 if TYPE_CHECKING:
     import polars as pl
+
+# Functions that compile to no `when`.
+_BY_ROW = frozenset(
+    (
+        *("length", "lower", "upper", "trim", "concat", "substring", "url_path"),
+        *("date_trunc", "extract", "regexp_match", "regexp_extract", "like", "is_null"),
+    )
+)
 
 
 def widened(value: pl.Expr, source: Type, target: Type) -> pl.Expr:
@@ -26,6 +34,30 @@ def all_widened(call: Call, values: Sequence[pl.Expr]) -> list[pl.Expr]:
     types = [a.type for a in call.arguments]
     kind = common_type(types)
     return [widened(v, t, kind) for v, t in zip(values, types, strict=True)]
+
+
+def comparable(call: Call, values: Sequence[pl.Expr]) -> list[pl.Expr]:
+    """The arguments in one type and of one height, for comparing them.
+
+    polars 2.1 gives one row, not the frame's, when it compares a scalar with a `when` whose
+    condition holds nowhere: there the scalar is written out for every row.
+    """
+    import polars as pl
+
+    typed = all_widened(call, values)
+    if not any(_may_be_uniform(a) for a in call.arguments):
+        return typed
+    return [
+        v if fields_of(a) else pl.repeat(v, pl.len())
+        for v, a in zip(typed, call.arguments, strict=True)
+    ]
+
+
+def _may_be_uniform(expression: Expression) -> bool:
+    """Whether polars may compute a column as one value for all rows."""
+    return isinstance(expression, Call) and (
+        expression.function not in _BY_ROW or any(map(_may_be_uniform, expression.arguments))
+    )
 
 
 def finite(value: pl.Expr, kind: Type) -> pl.Expr:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions import polars_numbers, polars_text, polars_times
-from pipelinekit.spec.expressions.polars_values import all_widened, widened
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal, fields_of
+from pipelinekit.spec.expressions.polars_values import all_widened, comparable, widened
+from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,29 +33,21 @@ def to_polars(expression: Expression) -> pl.Expr:
 
 
 def _comparison(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    left, right = all_widened(call, values)
-    # polars 2.1 gives one row, not the frame's, for `1 < x` where x is a `when` whose condition
-    # holds nowhere; for `x > 1` it doesn't.
-    if not fields_of(call.arguments[0]):
-        return _MIRRORED[call.function](right, left)
+    left, right = comparable(call, values)
     return _COMPARED[call.function](left, right)
 
 
 def _in(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    value, *items = all_widened(call, values)
     written = [a.value for a in call.arguments[1:] if isinstance(a, Literal)]
-    is_plain = len(written) == len(items) and None not in written
+    is_plain = len(written) == len(values) - 1 and None not in written
     if is_plain and len({a.type for a in call.arguments}) == 1:
-        return value.is_in(written)
-    if not fields_of(call.arguments[0]):
-        return reduce(or_, (item == value for item in items))
+        return values[0].is_in(written)
+    value, *items = comparable(call, values)
     return reduce(or_, (value == item for item in items))
 
 
 def _between(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    value, low, high = all_widened(call, values)
-    if not fields_of(call.arguments[0]):
-        return (low <= value) & (high >= value)
+    value, low, high = comparable(call, values)
     return (value >= low) & (value <= high)
 
 
@@ -92,10 +84,8 @@ def _coalesce(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
 def _nullif(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     import polars as pl
 
-    left, right = all_widened(call, values)
-    is_scalar = not fields_of(call.arguments[0])
-    is_same = right.eq_missing(left) if is_scalar else left.eq_missing(right)
-    return pl.when(~is_same).then(values[0])
+    left, right = comparable(call, values)
+    return pl.when(~left.eq_missing(right)).then(values[0])
 
 
 def _extreme(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -108,9 +98,6 @@ def _extreme(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
 
 _COMPARED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     "=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
-}  # fmt: skip
-_MIRRORED: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
-    "=": eq, "!=": ne, "<": gt, "<=": ge, ">": lt, ">=": le,
 }  # fmt: skip
 _COMPILERS: dict[str, Callable[[Call, Sequence[pl.Expr]], pl.Expr]] = {
     **dict.fromkeys(("=", "!=", "<", "<=", ">", ">="), _comparison),

@@ -109,7 +109,7 @@ def _common(values: Sequence[Value], types: Sequence[Type]) -> list[Value]:
 def _compared(operator: str, a: Value, b: Value) -> bool | None:
     if a is None or b is None:
         return None
-    less: bool = a < b  # type: ignore[operator]
+    less: bool = a < b
     same: bool = a == b
     return {
         "=": same, "!=": not same, "<": less, "<=": less or same, ">": not (less or same),
@@ -128,7 +128,7 @@ def _strict(call: Call, values: Sequence[Value], types: Sequence[Type]) -> Value
         wide = _common(values, types)
         if any(v is None for v in wide):
             return None
-        return (max if name == "greatest" else min)(wide)  # type: ignore[type-var]
+        return (max if name == "greatest" else min)(wide)
     if name in ("date_trunc", "extract"):
         return _of_time(name, values)
     if name == "cast":
@@ -145,33 +145,33 @@ def _arithmetic(call: Call, values: Sequence[Value], types: Sequence[Type]) -> V
         if a is None or b is None:
             return None
         result = _applied(operator, a, b)
-        return None if result is None else fitted(result, call.type)  # type: ignore[arg-type]
+        return None if result is None else fitted(result, call.type)
     if call.type.kind is Kind.INT:
         whole = _applied(operator, values[0], values[1])
-        return whole if whole is not None and -(2**63) <= whole < 2**63 else None  # type: ignore
+        return whole if whole is not None and -(2**63) <= whole < 2**63 else None
     a, b = (widened(v, t, FLOAT) for v, t in zip(values, types, strict=True))
     result = _applied(operator, a, b)
-    return result if result is not None and math.isfinite(result) else None  # type: ignore
+    return result if result is not None and math.isfinite(result) else None
 
 
 def _applied(operator: str, a: Value, b: Value) -> Value:
     with decimal.localcontext(_CONTEXT):
         match operator:
             case "+":
-                return a + b  # type: ignore[operator]
+                return a + b
             case "-":
-                return a - b  # type: ignore[operator]
+                return a - b
             case "*":
-                return a * b  # type: ignore[operator]
+                return a * b
             case "/":
-                return a / b if b else None  # type: ignore[operator]
+                return a / b if b else None
             case _:
                 if not b:
                     return None
                 if isinstance(a, float):
-                    return math.fmod(a, b)  # type: ignore[arg-type]
-                rest = abs(a) % abs(b)  # type: ignore[arg-type]
-                return -rest if a < 0 else rest  # type: ignore[operator]
+                    return math.fmod(a, b)
+                rest = abs(a) % abs(b)
+                return -rest if a < 0 else rest
 
 
 def _of_number(call: Call, values: Sequence[Value]) -> Value:
@@ -226,7 +226,7 @@ def _of_text(name: str, text: str, rest: Sequence[Value]) -> Value:
         case "contains", str(part):
             return part in text
         case "substring", int(start), *length:
-            return text[start - 1 :][: length[0] if length else None]  # type: ignore[misc]
+            return text[start - 1 :][: length[0] if length else None]
         case "split_part", str(separator), int(place):
             return dict(enumerate(text.split(separator), 1)).get(place, "")
         case "url_path", *_:
@@ -239,7 +239,7 @@ def _of_text(name: str, text: str, rest: Sequence[Value]) -> Value:
         case "regexp_extract", str(pattern), *group:
             found = re.search(pattern.replace("$", r"\Z"), text, re.ASCII)
             default = 1 if found and found.re.groups else 0
-            return found[group[0] if group else default] if found else None  # type: ignore
+            return found[group[0] if group else default] if found else None
     raise AssertionError(name)
 
 

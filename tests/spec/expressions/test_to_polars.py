@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from collections.abc import Sequence
 from decimal import Decimal
 
 import polars as pl
@@ -184,9 +185,11 @@ def test_long_conditions_stay_within_the_recursion_limit() -> None:
 def test_comparison_keeps_the_frames_height_where_a_case_holds_nowhere() -> None:
     assert _evaluated("1 < cast(country as int)", country=["a", "b", None]) == [None] * 3
     assert _evaluated("1 between 0 and cast(country as int)", country=["a", "b"]) == [None] * 2
+    text = "not (cast(country as int) between greatest(1, 2) and abs(3))"
+    assert _evaluated(text, country=["a", "b"]) == [None] * 2
 
 
-def _evaluated(text: str, **columns: list[object]) -> list[object]:
+def _evaluated(text: str, **columns: Sequence[object]) -> list[object]:
     parsed = parse_expression(text, FIELDS)
     assert parsed.expression is not None, parsed.problems
     frame = pl.DataFrame(columns, schema={n: polars_type(FIELDS[n]) for n in columns})

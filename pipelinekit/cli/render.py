@@ -10,6 +10,7 @@ from pipelinekit.spec.document import Document
 
 FORMATS = ("text", "json", "github")
 _LINE_MAX = 160
+_UNQUOTED = ("PK407",)  # the line holds a password
 
 
 def rendered(format: str, report: Report, documents: Mapping[str, Document]) -> str:
@@ -40,7 +41,7 @@ def _text(finding: Diagnostic, document: Document | None) -> str:
     span = finding.span
     head = f"{span.file}:{span.line}:{span.column}: {finding.severity.value}[{finding.code}]: "
     lines = [head + finding.message]
-    if document is not None and document.text:
+    if document is not None and document.text and finding.code not in _UNQUOTED:
         source = document.text.split("\n")
         if 1 <= span.line <= len(source):
             text = source[span.line - 1].rstrip("\r").replace("\t", " ")[:_LINE_MAX]

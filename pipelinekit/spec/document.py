@@ -92,7 +92,9 @@ class Document:
             node = self.node(path[:length])
             if node is None:
                 continue
-            if (length == len(path) and not key) or isinstance(node, Scalar):
+            if length == len(path) and not key:
+                return node.span
+            if length < len(path) and isinstance(node, Scalar):
                 return node.span
             if length == len(path) and length:
                 parent = self.node(path[:-1])

@@ -206,7 +206,7 @@ def _load_kind(loading: _Loading, kind: str, document: Document, path: FilePath)
         case "sink":
             model = _sink_model(loading, document, data)
             if model is not None:
-                _check_clear_password(loading, document, data)
+                data = _without_clear_password(loading, document, data)
                 _keep(loading, loading.sinks, document, model, kind, data)
         case "metric":
             for name, value in loading.defaults.items():
@@ -260,17 +260,22 @@ def _sink_model(
     return None
 
 
-def _check_clear_password(loading: _Loading, document: Document, data: Mapping[str, Any]) -> None:
-    if isinstance(data.get("password"), str):
-        loading.report.add(
-            Diagnostic(
-                "PK407",
-                "a password stands here in clear",
-                document.span(("password",)),
-                "write password: { secret: NAME } and set NAME where it runs",
-                "password",
-            )
+def _without_clear_password(
+    loading: _Loading, document: Document, data: dict[str, Any]
+) -> dict[str, Any]:
+    """The data, a password in clear noted and taken out: no other finding may quote it."""
+    if not isinstance(data.get("password"), str):
+        return data
+    loading.report.add(
+        Diagnostic(
+            "PK407",
+            "a password stands here in clear",
+            document.span(("password",)),
+            "write password: { secret: NAME } and set NAME where it runs",
+            "password",
         )
+    )
+    return {k: v for k, v in data.items() if k != "password"}
 
 
 def _check_stem(loading: _Loading, kind: str, document: Document, path: FilePath) -> None:

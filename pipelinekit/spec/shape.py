@@ -204,8 +204,8 @@ def _is_mapping_key(path: Path) -> bool:
 
 
 def _is_step(step: object) -> bool:
-    """pydantic puts the names of union members among the steps."""
-    return not (isinstance(step, str) and (step[:1].isupper() or "[" in step or step == "contains"))
+    """pydantic puts the names of union members among the steps: `Contains`, `list[dict[…]]`."""
+    return not (isinstance(step, str) and (step in ("Contains", "str") or "[" in step))
 
 
 def _close(word: str, known: list[str]) -> str | None:

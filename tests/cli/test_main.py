@@ -1,0 +1,201 @@
+"""The command as a user meets it: exit codes, formats, what is imported, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.spec.projects import METRIC, make_project
+
+HEAVY = ("polars", "pyarrow", "numpy", "msgspec", "confluent_kafka", "apache_beam", "chdb",
+         "clickhouse_connect", "google")  # fmt: skip
+
+
+def run(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelinekit.cli.main", *arguments],
+        cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})},
+        timeout=60,
+    )  # fmt: skip
+
+
+def test_validate_of_a_good_project_says_so_and_exits_0(tmp_path: Path) -> None:
+    done = run("validate", cwd=make_project(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "all good in 4 files, 1 metric" in done.stderr
+
+
+def test_finding_is_printed_with_its_line_and_marks(tmp_path: Path) -> None:
+    folder = make_project(tmp_path, metric=METRIC.replace("count()", "cout()"))
+    done = run("validate", cwd=folder)
+    assert done.returncode == 1
+    assert done.stdout == (
+        'metrics/views.yaml:7:6: error[PK204]: unknown measure "cout"\n'
+        "   7 |   n: cout()\n"
+        "     |      ^^^^\n"
+        "  help: did you mean count()?\n"
+    )
+
+
+def test_findings_as_json_and_github(tmp_path: Path) -> None:
+    folder = make_project(tmp_path, metric=METRIC.replace("count()", "cout()"))
+    done = run("validate", "--format", "json", "--report", "github=out.txt", cwd=folder)
+    document = json.loads(done.stdout)
+    (finding,) = document["findings"]
+    assert (finding["code"], finding["line"], finding["column"]) == ("PK204", 7, 6)
+    assert finding["path"] == "measures.n"
+    assert document["checked"] == {"files": 4, "metrics": 1}
+    annotation = (folder / "out.txt").read_text()
+    assert annotation.startswith("::error file=metrics/views.yaml,line=7,col=6,")
+
+
+def test_warnings_pass_unless_asked_to_fail(tmp_path: Path) -> None:
+    folder = make_project(tmp_path, metric=METRIC.split("tests:")[0])
+    assert run("validate", cwd=folder).returncode == 0
+    assert run("validate", "-W", "error", cwd=folder).returncode == 1
+
+
+def test_one_file_is_checked_alone(tmp_path: Path) -> None:
+    bad = METRIC.replace("name: views", "name: bad").replace("count()", "cout()")
+    folder = make_project(tmp_path, **{"metrics/bad.yaml": bad})
+    assert run("validate", "metrics/views.yaml", cwd=folder).returncode == 0
+    assert run("validate", "metrics/bad.yaml", cwd=folder).returncode == 1
+
+
+def test_no_project_is_wrong_use(tmp_path: Path) -> None:
+    done = run("validate", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no pipelinekit.yaml" in done.stderr
+    assert "pipelinekit init" in done.stderr
+
+
+def test_unknown_environment_names_those_there_are(tmp_path: Path) -> None:
+    done = run("validate", "-e", "prod", cwd=make_project(tmp_path))
+    assert done.returncode == 2
+    assert "local" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["validate", "list", "plan", "explain", "--help"])
+def test_light_verbs_import_nothing_heavy(tmp_path: Path, verb: str) -> None:
+    code = (
+        "import sys\n"
+        "from pipelinekit.cli.main import _exit_code\n"
+        f"sys.argv = ['pipelinekit', {verb!r}]\n"
+        "code = _exit_code()\n"
+        f"heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "print('heavy:', heavy, file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=make_project(tmp_path), capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "heavy: []" in done.stderr
+
+
+def test_list_shows_a_line_a_metric(tmp_path: Path) -> None:
+    done = run("list", "--format", "json", cwd=make_project(tmp_path))
+    (row,) = json.loads(done.stdout)["metrics"]
+    assert (row["metric"], row["key"], row["window"], row["tests"]) == ("views", "country", "1m", 1)
+
+
+def test_plan_is_the_same_text_every_time_and_holds_no_secret(tmp_path: Path) -> None:
+    sink = "kind: sink\nname: store\ntype: clickhouse\nurl: ${CLICKHOUSE}\ndatabase: d\n"
+    sink += "password: { secret: TOP_SECRET }\n"
+    folder = make_project(tmp_path, sink=sink)
+    first = run("plan", cwd=folder, env={"TOP_SECRET": "hunter2"})
+    second = run("plan", cwd=folder)
+    assert first.stdout == second.stdout
+    assert "metric views version 1" in first.stdout
+    assert "TOP_SECRET" in first.stdout
+    assert "hunter2" not in first.stdout
+
+
+def test_tests_pass_and_a_wrong_expectation_fails_with_a_table(tmp_path: Path) -> None:
+    folder = make_project(tmp_path)
+    assert run("test", cwd=folder).returncode == 0
+    wrong = METRIC.replace("country: BE, n: 1", "country: BE, n: 2")
+    done = run("test", cwd=make_project(tmp_path, metric=wrong))
+    assert done.returncode == 1
+    assert "FAILED  views: one view" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["expected", "12:00", "BE", "2"] in rows
+    assert ["actual", "12:00:00", "BE", "1"] in rows
+
+
+def test_unexpected_row_fails_a_test(tmp_path: Path) -> None:
+    wrong = METRIC.replace('    expect: [{ window: "12:00", country: BE, n: 1 }]', "    expect: []")
+    done = run("test", cwd=make_project(tmp_path, metric=wrong))
+    assert done.returncode == 1
+    assert "unexpected" in done.stdout
+
+
+def test_explain_prints_the_page_and_suggests(tmp_path: Path) -> None:
+    assert "an unknown measure" in run("explain", "pk204", cwd=tmp_path).stdout
+    done = run("explain", "PK999", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no finding" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["source", "sink", "metric", "test", "project"])
+def test_schema_accepts_the_example_project_and_refuses_unknown_keys(kind: str) -> None:
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    root = Path(__file__).parents[2]
+    schema = json.loads(run("schema", kind, cwd=root).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    pattern = "pipelinekit.yaml" if kind == "project" else f"{kind}s/**/*.yaml"
+    for path in (root / "specs").glob(pattern):
+        document = YAML(typ="safe").load(path)
+        assert list(validator.iter_errors(document)) == [], path
+        assert list(validator.iter_errors({**document, "unknwon": 1}))
+
+
+def test_init_makes_a_project_that_validates_and_passes(tmp_path: Path) -> None:
+    assert run("init", "shop", cwd=tmp_path).returncode == 0
+    assert run("validate", "-W", "error", cwd=tmp_path / "shop").returncode == 0
+    assert run("test", cwd=tmp_path / "shop").returncode == 0
+    done = run("init", "shop", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there already" in done.stderr
+
+
+def test_run_without_a_broker_exits_3_with_the_address_and_the_next_step(tmp_path: Path) -> None:
+    project = (
+        'spec_version: 1\nenvironments: { local: { KAFKA: "127.0.0.1:1", CLICKHOUSE: "x" } }\n'
+    )
+    done = run("run", cwd=make_project(tmp_path, project=project))
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+    assert "pipelinekit up kafka" in done.stderr
+
+
+def test_missing_secret_is_said_by_name(tmp_path: Path) -> None:
+    from pipelinekit.errors import UsageError
+    from pipelinekit.runtime.outside import resolve_secret
+
+    with pytest.raises(UsageError, match="NOT_SET_ANYWHERE"):
+        resolve_secret("NOT_SET_ANYWHERE", "store")
+
+
+def test_unknown_verb_suggests_the_nearest(tmp_path: Path) -> None:
+    done = run("vaildate", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Did you mean validate?" in done.stderr
+
+
+def test_help_lists_every_verb(tmp_path: Path) -> None:
+    from pipelinekit.cli.main import VERBS
+
+    text = run("--help", cwd=tmp_path).stdout
+    assert all(verb in text for verb in VERBS)

@@ -1,0 +1,1 @@
+"""Generated click-streams, for trials, demos and load tests."""

@@ -396,6 +396,7 @@ class _Job:
         self._number += 1
         self._save({shard.number: shard.time.published_ms for shard in self._shards})
         if not self._wait_for_saver():
+            self._check_failures()
             self._explain_unsaved()
         if self._options.until_end and not self._runner._stop.is_set():
             for panes in self._panes:

@@ -26,8 +26,9 @@ from tests import plans
 
 pytestmark = pytest.mark.kafka
 BASE_MS = 1_704_110_400_000
-COUNT = plans.metric("counts", [plans.measure("n", "count()"), plans.measure("total", "sum(load)")],
-                     key=["country"])
+COUNT = plans.metric(
+    "counts", [plans.measure("n", "count()"), plans.measure("total", "sum(load)")], key=["country"]
+)
 
 
 def plan_of(topic: str, brokers: str, letters: str, *metrics: MetricPlan) -> Plan:

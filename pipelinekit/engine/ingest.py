@@ -143,9 +143,9 @@ class Ingest:
     ) -> list[Partial]:
         starts = {window: window.starts(events.times) for window in self._windows}
         ends = {window: window.ends(starts[window]) for window in self._windows}
-        frame = events.frame.with_columns(
-            pl.Series(EVENT_TIME, events.times), *self._columns.exprs.values()
-        )
+        frame = events.frame.hstack([pl.Series(EVENT_TIME, events.times)])
+        if self._columns.exprs:
+            frame = frame.with_columns(*self._columns.exprs.values())
         newest_watermark = int(events.watermarks.max())
         partials: list[Partial] = []
         for metric, bounds in zip(self._metrics, self._bounds, strict=True):
@@ -159,7 +159,8 @@ class Ingest:
             extra += _late_columns(
                 metric.plan, starts[window], ends[window], events, newest_watermark
             )
-            rows = frame.hstack(extra)
+            # Lazy, so that only the columns in use are filtered, in one pass with the grouping.
+            rows = frame.hstack(extra).lazy()
             if kept is not None:
                 rows = rows.filter(pl.Series(kept))
             partials += self._partials(metric, rows, [s.name for s in extra[1:]])
@@ -201,11 +202,11 @@ class Ingest:
         return None if kept is None or kept.all() else kept
 
     def _partials(
-        self, metric: CompiledMetric, rows: pl.DataFrame, late: Sequence[str]
+        self, metric: CompiledMetric, rows: pl.LazyFrame, late: Sequence[str]
     ) -> list[Partial]:
         keys = [pl.col(column).alias(f"key_{i}") for i, column in enumerate(metric.keys)]
         sums = [pl.col(column).sum() for column in late]
-        frame = rows.group_by(*keys, START).agg(*metric.aggregations, *sums)
+        frame = rows.group_by(*keys, START).agg(*metric.aggregations, *sums).collect()
         if self._buckets == 1:
             return [Partial(metric.plan.name, 0, frame)]
         owner = pl.Series(bucket_of(frame, len(keys), self._buckets))

@@ -17,7 +17,7 @@ from pipelinekit.data import Table, Upserts
 from pipelinekit.engine.compile import EVENTS, START, CompiledMeasure, compile_measures, late_column
 from pipelinekit.engine.ingest import Bounds, Partial, bucket_of
 from pipelinekit.engine.lateness import NO_TIME
-from pipelinekit.engine.pane import Pane, PaneId, key_rows, to_state
+from pipelinekit.engine.pane import Key, Pane, PaneId, key_rows, to_state
 from pipelinekit.engine.rows import RowBuilder
 from pipelinekit.plan.model import MetricPlan, SourcePlan
 from pipelinekit.units import TIME_MAX_MS
@@ -97,11 +97,26 @@ class PaneStore:
     def merge(self, partial: Partial, now_ms: int) -> None:
         """Add a slice's partial to its panes, of every grain."""
         grains = self._grains[partial.metric]
+        finest = grains[0]
         frame = partial.frame
+        rows = _Rows(
+            keys=key_rows(frame, len(finest.key_types)),
+            parts=[to_state(frame[c.name], c.accumulator) for c in finest.columns],
+            events=frame[EVENTS].to_numpy(),
+            late=[
+                frame[name].to_numpy() if (name := late_column(g.place)) in frame.columns else None
+                for g in grains
+            ],
+        )
         starts = frame[START].to_numpy()
-        for start in np.unique(starts).tolist():
-            rows = frame if len(starts) == 1 else frame.filter(pl.Series(starts == start))
-            self._merge_window(grains, int(start), rows, now_ms)
+        first = int(starts[0])
+        if (starts == first).all():
+            self._merge_window(grains, first, rows, now_ms)
+            return
+        order = np.argsort(starts, kind="stable")
+        edges = np.flatnonzero(np.diff(starts[order])) + 1
+        for places in np.split(order, edges):
+            self._merge_window(grains, int(starts[places[0]]), rows.at(places), now_ms)
 
     def advance(self, watermark_ms: int) -> None:
         """Close and forget what `watermark_ms` has passed. Never goes back."""
@@ -244,27 +259,38 @@ class PaneStore:
             if everything or since == 0 or now_ms - since >= wait:
                 yield pane
 
-    def _merge_window(
-        self, grains: Sequence[_Grain], start: int, rows: pl.DataFrame, now_ms: int
-    ) -> None:
+    def _merge_window(self, grains: Sequence[_Grain], start: int, rows: _Rows, now_ms: int) -> None:
         finest = grains[0]
-        events = rows[EVENTS].to_numpy()
         if finest.forgotten_by(finest.window.end(start), self.watermark_ms):
-            self.orphans += int(events.sum())
+            self.orphans += int(rows.events.sum())
             return
-        keys = key_rows(rows, len(finest.key_types))
-        parts = [to_state(rows[c.name], c.accumulator) for c in finest.columns]
-        for grain in grains:
-            late_name = late_column(grain.place)
-            late = rows[late_name].to_numpy() if late_name in rows.columns else None
+        for grain, late in zip(grains, rows.late, strict=True):
             own = start if grain.place == 0 else grain.window.start(start)
             pane = grain.pane(own, self.watermark_ms)
-            pane.merge(keys, parts, events, late, now_ms)
+            pane.merge(rows.keys, rows.parts, rows.events, late, now_ms)
 
     def _forget_if_sent(self, grain: _Grain, pane: Pane) -> None:
         is_sent = pane.dirty_since_ms is None
         if is_sent and grain.forgotten_by(pane.end_ms, self.watermark_ms):
             grain.panes.pop(pane.id.start_ms, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """A partial's rows as panes take them; `late` has a column for each grain, or None."""
+
+    keys: Sequence[Key]
+    parts: Sequence[np.ndarray]
+    events: np.ndarray
+    late: Sequence[np.ndarray | None]
+
+    def at(self, places: np.ndarray) -> _Rows:
+        return _Rows(
+            [self.keys[i] for i in places.tolist()],
+            [part[places] for part in self.parts],
+            self.events[places],
+            [None if late is None else late[places] for late in self.late],
+        )
 
 
 def rebucket(saved: PaneRows, keys: int, buckets: int) -> list[tuple[int, PaneRows]]:

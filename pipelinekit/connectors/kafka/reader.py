@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ class ReadSettings:
     timeout_ms: int = TIMEOUT_MS
     queue_kbytes_max: int = 64 * 1024
     fetch_wait_ms: int = 10
-    linger_ms: int = 5
+    linger_ms: int = 20
 
 
 class KafkaReader:
@@ -120,21 +121,26 @@ class KafkaReader:
         return [TopicPartition(self._topic, p, o) for p, o in sorted(positions.items())]
 
     def _consume(self, max_messages: int, max_wait_ms: int) -> list[Message]:
-        """What the client has. Waits for the first message, and a little for company to it."""
+        """What the client has. Waits for the first message, then a little for company to it.
+
+        What comes within the linger is one batch, however many calls it takes: at high rates a
+        batch per call would be all overhead.
+        """
         consume = self._consumer.consume
-        size = min(CONSUME_MAX, max_messages)
-        linger_ms = min(self._settings.linger_ms, max_wait_ms)
-        messages: list[Message] = consume(size, linger_ms / 1000)
+        linger_s = min(self._settings.linger_ms, max_wait_ms) / 1000
+        messages: list[Message] = consume(min(CONSUME_MAX, max_messages), linger_s)
         if not messages:
-            messages = consume(1, (max_wait_ms - linger_ms) / 1000)
-            if messages and size > 1:
-                messages += consume(size - 1, 0)
-        taken = len(messages)
-        while taken == size and len(messages) < max_messages:
+            messages = consume(1, max_wait_ms / 1000 - linger_s)
+            if not messages:
+                return messages
+        deadline = time.monotonic() + linger_s
+        while len(messages) < max_messages:
             size = min(CONSUME_MAX, max_messages - len(messages))
-            more = consume(size, 0)
-            taken = len(more)
+            left = max(0.0, deadline - time.monotonic())
+            more = consume(size, left)
             messages += more
+            if not left and len(more) < size:
+                break
         return messages
 
     def _take(self, events: list[Message]) -> dict[int, int]:

@@ -21,7 +21,7 @@ from pipelinekit.engine.lateness import PartitionTime, ShardTime
 
 # One poll: large enough to make a group_by cheap per event when behind, and soon over when not.
 POLL_MESSAGES_MAX = 10_000
-POLL_WAIT_MS = 20
+POLL_WAIT_MS = 40
 _ALIGNMENT_CHECK_MS = 200
 
 

@@ -82,7 +82,9 @@ def placed(block: Block, folder: Path) -> Path:
     place = project / PLACES.get(kind, "metrics")
     for namesake in place.rglob(f"{name}.yaml"):
         namesake.unlink()
-    file = place / f"{name}.yaml"
+    # A file of tests is named after its metric.
+    stem = f"{key_of(block.text, 'metric')}.test" if kind == "test" else name
+    file = place / f"{stem}.yaml"
     file.write_text(block.text, encoding="utf-8")
     return file
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipelinekit.diagnostics import Diagnostic, Severity, Span
-from pipelinekit.spec.document import Path
+from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.project import Loaded
 from pipelinekit.spec.resolve import Resolved, ResolvedMetric
-from pipelinekit.spec.shape import dotted
 
 
 class Rule(Protocol):
@@ -41,7 +40,7 @@ class Place:
     def _made(
         self, message: str, path: Path, help: str | None, key: bool, severity: Severity
     ) -> Diagnostic:
-        span: Span = self.loaded.document.span(path, key=key)
+        span: Span = self.loaded.span(path, key=key)
         return Diagnostic(self.code, message, span, help, dotted(path), severity)
 
 

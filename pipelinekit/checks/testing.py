@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.spec.document import dotted
 from pipelinekit.spec.models import Step
 from pipelinekit.spec.project import LoadedTest
 from pipelinekit.spec.resolve import Resolved
-from pipelinekit.spec.shape import dotted
 
 
 class MetricsHaveTests:

@@ -6,6 +6,7 @@ anchors, tags, merge keys, duplicate or non-string keys, several documents, `.in
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,14 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
 _OCTAL_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_DIGITS_MAX = 40
+# Controls, what libyaml takes for a line break and YAML 1.2 doesn't, and marks that turn the
+# direction of text: a reader would see another file than the parser does.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
+)
+_UNSEEN_MAX = 20
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -124,19 +133,29 @@ def plain(node: Node) -> Any:
             return {key: plain(value) for key, value in nodes.items()}
 
 
+def dotted(path: Path) -> str:
+    """`measures.views.filter`, `key[1].expr`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
 def read(data: bytes, file: str) -> Document:
     """The file's document. Never raises: what is wrong is among its findings."""
-    builder = _Builder(file)
     text, finding = _decoded(data, file)
     if finding is not None:
         return Document(file, text, None, (finding,))
+    if unseen := _unseen(text, file):
+        return Document(file, text, None, unseen)
+    builder = _Builder(file)
     root = builder.build(text)
     return Document(file, text, root, tuple(builder.findings))
 
 
 def _decoded(data: bytes, file: str) -> tuple[str, Diagnostic | None]:
     if len(data) > BYTES_MAX:
-        message = f"the file has {len(data):,} bytes; 256 kB are the most"
+        message = f"the file has more than {BYTES_MAX:,} bytes"
         return "", Diagnostic("PK002", message, Span(file), "split it: one metric a file")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:3] == b"\xef\xbb\xbf":
         message = "the file starts with a byte order mark"
@@ -150,6 +169,25 @@ def _decoded(data: bytes, file: str) -> tuple[str, Diagnostic | None]:
     return text, None
 
 
+def _unseen(text: str, file: str) -> tuple[Diagnostic, ...]:
+    findings = []
+    for found in _UNSEEN.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        code = f"U+{ord(found[0]):04X}"
+        findings.append(
+            Diagnostic(
+                "PK011",
+                f"a character that can't be seen ({code}) stands here",
+                Span(file, line, column, line, column + 1),
+                f'delete it; where it is meant, write "\\u{ord(found[0]):04x}" in double quotes',
+            )
+        )
+        if len(findings) == _UNSEEN_MAX:
+            break
+    return tuple(findings)
+
+
 class _Stop(Exception):
     """Reading can't go on; the finding is noted."""
 
@@ -159,6 +197,7 @@ class _Builder:
     file: str
     findings: list[Diagnostic] = field(default_factory=list)
     _nodes: int = 0
+    _flows: int = 0  # how many braces and brackets are open
     _lines: list[str] = field(default_factory=list)
 
     def build(self, text: str) -> Entries | None:
@@ -242,8 +281,10 @@ class _Builder:
 
     def _items(self, start: Any, events: Iterator[Any], depth: int) -> Items:
         nodes: list[Node] = []
+        self._flows += bool(start.flow_style)
         for event in events:
             if type(event).__name__ == "SequenceEndEvent":
+                self._flows -= bool(start.flow_style)
                 return Items(tuple(nodes), self._span(start, event))
             nodes.append(self._node(event, events, depth + 1))
         raise _Stop
@@ -251,8 +292,10 @@ class _Builder:
     def _entries(self, start: Any, events: Iterator[Any], depth: int) -> Entries:
         nodes: dict[str, Node] = {}
         keys: dict[str, Span] = {}
+        self._flows += bool(start.flow_style)
         for event in events:
             if type(event).__name__ == "MappingEndEvent":
+                self._flows -= bool(start.flow_style)
                 span = self._span(start, event)
                 return Entries(nodes, keys, bool(start.flow_style), span)
             key = self._key(event, events, depth)
@@ -270,7 +313,7 @@ class _Builder:
                 continue
             nodes[key], keys[key] = value, place
             if start.flow_style:
-                self._check_comma(key, value, place)
+                self._check_words(key, value, place)
         raise _Stop
 
     def _key(self, event: Any, events: Iterator[Any], depth: int) -> str | None:
@@ -291,16 +334,25 @@ class _Builder:
         )
         return None
 
-    def _check_comma(self, key: str, value: Node, place: Span) -> None:
-        """`{ measure: sum(a, b) }` is read as a value `sum(a` and a key `b)`."""
+    def _check_words(self, key: str, value: Node, place: Span) -> None:
+        """`{ description: views, by country }` is read as a key `by country` without a value."""
         has_value = not (isinstance(value, Scalar) and value.value is None and value.text == "")
-        if not has_value and re.search(r"[)'\"]|\w\s+\w", key):
-            self._add(
-                "PK009",
-                f'the comma before "{key}" splits a value in braces',
-                place,
-                "put the whole value in double quotes",
-            )
+        if not has_value and re.search(r"\w\s+\w", key) and ")" not in key:
+            self._add_comma(f'the comma before "{key}"', place)
+
+    def _check_comma(self, text: str, event: Any) -> None:
+        """`{ measure: sum(a, b) }` is read as a value `sum(a` and a key `b)`."""
+        if not self._flows or text.count("(") <= text.count(")"):
+            return
+        mark = event.end_mark
+        if cut := re.match(r"\s*,", self._lines[mark.line][mark.column :]):
+            column = mark.column + cut.end()
+            place = Span(self.file, mark.line + 1, column, mark.line + 1, column + 1)
+            self._add_comma(f'the comma after "{text}"', place)
+
+    def _add_comma(self, comma: str, place: Span) -> None:
+        message = f"{comma} splits a value in braces or brackets"
+        self._add("PK009", message, place, "put the whole value in double quotes")
 
     def _scalar(self, event: Any) -> Scalar:
         span = self._span(event)
@@ -311,11 +363,17 @@ class _Builder:
             self._add("PK006", f"{text} is not a number here", span)
             return Scalar(None, text, True, span)
         self._check_comment(text, event)
-        return Scalar(_resolve(text), text, True, span)
+        self._check_comma(text, event)
+        value = _resolve(text)
+        if value in (math.inf, -math.inf):
+            self._add("PK006", f"{text} is beyond all numbers", span)
+            value = None
+        return Scalar(value, text, True, span)
 
     def _check_comment(self, text: str, event: Any) -> None:
         """`filter: path = '/a #b'` without quotes around it ends at the blank before `#`."""
-        is_open = text.count("'") % 2 or text.count('"') % 2 or text.count("(") > text.count(")")
+        quotes = _APOSTROPHE.sub("", text).count("'") % 2 or text.count('"') % 2
+        is_open = quotes or text.count("(") > text.count(")")
         mark = event.end_mark
         if is_open and re.match(r"\s+#", self._lines[mark.line][mark.column :]):
             place = Span(self.file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 3)
@@ -334,9 +392,11 @@ class _Builder:
         self.findings.append(Diagnostic(code, message, span, help))
 
     def _syntax(self, error: Any, text: str) -> None:
+        if any(f.code == "PK009" for f in self.findings):
+            return  # what follows a comma that splits a text is no YAML either
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line, column = (mark.line + 1, mark.column + 1) if mark else _control_place(text)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         lines = text.splitlines()
         help = None
         if line <= len(lines) and "\t" in lines[line - 1][:column]:
@@ -355,8 +415,8 @@ def _resolve(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
-        return int(text) if len(text) <= 40 else text
-    if _OCTAL_HEX.fullmatch(text):
+        return int(text) if len(text) <= _DIGITS_MAX else text
+    if _OCTAL_HEX.fullmatch(text) and len(text) <= _DIGITS_MAX:
         return int(text, 0)
     if _FLOAT.fullmatch(text):
         return float(text)
@@ -376,12 +436,3 @@ def _yaml_error() -> type[Exception]:
 
     error: type[Exception] = YAMLError
     return error
-
-
-def _control_place(text: str) -> tuple[int, int]:
-    """Where the first character stands that YAML does not take."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        for column, character in enumerate(line, start=1):
-            if ord(character) < 32 and character not in "\t\r":
-                return number, column
-    return 1, 1

@@ -21,11 +21,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pipelinekit.spec.variables import is_open
 from pipelinekit.types import Type, parse_type
 from pipelinekit.units import parse_duration_ms
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
 _RESERVED_SUFFIX = re.compile(r"_(?:\d+(?:ms|s|m|h|d|w|mo)|session|v\d+)", re.ASCII)
+SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 COLUMN_NAMES = frozenset(
     ("window_start", "window_end", "window_date", "_events", "_late", "_version", "_watermark")
 )
@@ -42,6 +44,11 @@ def check_name(value: str) -> str:
     if "__" in value:
         raise PydanticCustomError("name", '"{value}" holds a double underscore', {"value": value})
     return value
+
+
+def check_open_name(value: str) -> str:
+    """A name, or a variable that no environment filled."""
+    return value if is_open(value) else check_name(value)
 
 
 def check_spec_name(value: str) -> str:
@@ -90,6 +97,7 @@ def _listed(value: Any) -> Any:
 
 
 Name = Annotated[StrictStr, AfterValidator(check_name)]
+OpenName = Annotated[StrictStr, AfterValidator(check_open_name)]
 SpecName = Annotated[StrictStr, AfterValidator(check_spec_name)]
 Duration = Annotated[int, BeforeValidator(_duration)]
 FieldType = Annotated[Type, BeforeValidator(_type)]
@@ -108,7 +116,7 @@ class Model(BaseModel):
 class Secret(Model):
     """A password by name: the environment variable, or the file /run/secrets/NAME."""
 
-    secret: Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    secret: Annotated[StrictStr, Field(pattern=f"^{SECRET_NAME.pattern}$")]
 
 
 # --- source -------------------------------------------------------------------------------------
@@ -179,7 +187,7 @@ class ClickHouseSinkSpec(_Sink):
 
     type: Literal["clickhouse"]
     url: StrictStr
-    database: Name
+    database: OpenName
     user: StrictStr = "default"
     password: Secret | None = None
 
@@ -305,6 +313,8 @@ class Contains(Model):
 
 Expected = list[dict[str, Any]] | Contains
 Time = StrictStr
+PARTITION_MAX = 15
+Partition = Annotated[StrictInt, Field(ge=0, le=PARTITION_MAX)]
 
 
 class RawMessage(Model):
@@ -312,7 +322,7 @@ class RawMessage(Model):
 
     text: StrictStr | None = None
     hex: Annotated[StrictStr, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = None
-    partition: Annotated[StrictInt, Field(ge=0, le=15)] = 0
+    partition: Partition = 0
     broker_time: Time | None = None
 
 
@@ -326,7 +336,7 @@ class Step(Model):
     watermark: Time | None = None
     advance: Duration | None = None
     now: Time | None = None
-    idle: Annotated[StrictInt, Field(ge=0, le=15)] | list[StrictInt] | None = None
+    idle: Partition | list[Partition] | None = None
     restart: dict[str, Any] | None = None
     expect: Expected | None = None
     expect_dead_letters: list[dict[str, Any]] | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Generic, TypeVar
@@ -13,8 +12,20 @@ from pydantic import BaseModel
 
 from pipelinekit.diagnostics import Diagnostic, Report, Span
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.document import Document, Path, read
+from pipelinekit.spec.document import BYTES_MAX, Document, Path, read
+from pipelinekit.spec.layout import (
+    FOLDERS,
+    KINDS,
+    PROJECT_FILE,
+    find_root,
+    is_test_file,
+    overlooked,
+    shown,
+    spec_files,
+    stem,
+)
 from pipelinekit.spec.models import (
+    SECRET_NAME,
     SINK_MODELS,
     MetricSpec,
     ProjectSpec,
@@ -23,24 +34,32 @@ from pipelinekit.spec.models import (
     TestFileSpec,
     TestSpec,
 )
-from pipelinekit.spec.shape import NOT_BUILT_KINDS, dotted, shaped
+from pipelinekit.spec.shape import shaped
+from pipelinekit.spec.unbuilt import NOT_BUILT_KINDS, NOT_BUILT_VALUES, unbuilt
+from pipelinekit.spec.variables import filled, refused
 
-PROJECT_FILE = "pipelinekit.yaml"
+__all__ = ["LOCAL", "PROJECT_FILE", "Loaded", "LoadedTest", "Project", "find_root", "load"]
 LOCAL = "local"
-KINDS = ("source", "sink", "metric", "test")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_SPLIT_DEFAULTS = ("owner", "sink", "lateness", "emit")
+_METRIC_DEFAULTS = ("owner", "sink", "lateness", "emit")
 S = TypeVar("S", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[S]):
-    """A spec and the document that it came from."""
+    """A spec and the document that it came from.
+
+    `defaulted` names the keys that stand in the project file instead, `defaults` is that file.
+    """
 
     spec: S
     document: Document
+    defaulted: frozenset[str] = frozenset()
+    defaults: Document | None = None
 
-    def span(self, *path: str | int, key: bool = False) -> Span:
+    def span(self, path: Path, *, key: bool = False) -> Span:
+        """The place of a value (of its key), in the project file where that is its origin."""
+        if path and path[0] in self.defaulted and self.defaults is not None:
+            return self.defaults.span(("defaults", *path), key=key)
         return self.document.span(path, key=key)
 
 
@@ -55,7 +74,10 @@ class LoadedTest:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All specs of a project for one environment, by name."""
+    """All specs of a project for one environment, by name.
+
+    `unread` are the (kind, name) of specs that are there and have findings of their own.
+    """
 
     root: FilePath
     environment: str
@@ -65,34 +87,22 @@ class Project:
     metrics: Mapping[str, Loaded[MetricSpec]]
     tests: Mapping[str, Sequence[LoadedTest]]
     documents: Mapping[str, Document]
+    unread: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(slots=True)
 class _Loading:
     root: FilePath
-    environment: str
     variables: Mapping[str, Any]
     defaults: Mapping[str, Any]
+    defaults_document: Document
     report: Report
     sources: dict[str, Loaded[SourceSpec]] = field(default_factory=dict)
     sinks: dict[str, Loaded[Any]] = field(default_factory=dict)
     metrics: dict[str, Loaded[MetricSpec]] = field(default_factory=dict)
     test_files: list[Loaded[TestFileSpec]] = field(default_factory=list)
     documents: dict[str, Document] = field(default_factory=dict)
-
-
-def find_root(start: FilePath) -> FilePath:
-    """The folder that holds pipelinekit.yaml, from `start` upwards. Raises UsageError."""
-    start = start.resolve()
-    for folder in [start, *start.parents] if start.is_dir() else start.parents:
-        if (folder / PROJECT_FILE).is_file():
-            return folder
-        if (folder / "specs" / PROJECT_FILE).is_file():
-            return folder / "specs"
-    raise UsageError(
-        f"no {PROJECT_FILE} in {start} or above it",
-        help="make a project with `pipelinekit init NAME`, or name its folder",
-    )
+    unread: set[tuple[str, str]] = field(default_factory=set)
 
 
 def load(
@@ -104,14 +114,7 @@ def load(
     Raises UsageError for an environment that the project doesn't have.
     """
     report = Report()
-    file = _shown(root / PROJECT_FILE)
-    document = read((root / PROJECT_FILE).read_bytes(), file)
-    report.files += 1
-    report.add(*document.findings)
-    spec: ProjectSpec | None = None
-    if document.root is not None:
-        spec, findings = shaped(document, ProjectSpec, "project", document.data())
-        report.add(*findings)
+    document, spec = _project_file(root, report)
     environments = spec.environments if spec is not None else {}
     if spec is not None and environment not in environments and environment != LOCAL:
         raise UsageError(
@@ -120,126 +123,176 @@ def load(
         )
     values = dict(environments.get(environment, {}))
     is_protected = bool(values.pop("protected", False))
-    data = document.data()
-    defaults = data.get("defaults") if isinstance(data.get("defaults"), dict) else {}
-    assert isinstance(defaults, dict)
+    defaults = document.data().get("defaults")
     loading = _Loading(
         root=root,
-        environment=environment,
         variables={**(process_environment or {}), **values},
-        defaults={k: v for k, v in defaults.items() if k in _SPLIT_DEFAULTS},
+        defaults=defaults if isinstance(defaults, dict) else {},
+        defaults_document=document,
         report=report,
+        documents={document.file: document},
     )
-    loading.documents[file] = document
-    for path in _files(root):
-        _load_file(loading, path)
+    for folder, path in spec_files(root):
+        _load_file(loading, folder, path)
+    report.add(*overlooked(root))
     tests = _collect_tests(loading)
     report.metrics = len(loading.metrics)
-    return (
-        Project(
-            root=root,
-            environment=environment,
-            is_protected=is_protected,
-            sources=loading.sources,
-            sinks=loading.sinks,
-            metrics=loading.metrics,
-            tests=tests,
-            documents=loading.documents,
-        ),
-        report,
+    project = Project(
+        root=root,
+        environment=environment,
+        is_protected=is_protected,
+        sources=loading.sources,
+        sinks=loading.sinks,
+        metrics=loading.metrics,
+        tests=tests,
+        documents=loading.documents,
+        unread=frozenset(loading.unread),
     )
+    return project, report
 
 
-def _files(root: FilePath) -> Iterable[FilePath]:
-    for folder in ("sources", "sinks", "metrics"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".yaml", ".yml") and path.is_file():
-                yield path
+def process_variables() -> Mapping[str, str]:
+    """The process environment, for the verbs that run something."""
+    return dict(os.environ)
 
 
-def _shown(path: FilePath) -> str:
-    """The path as a user would type it: from the current folder where it lies below."""
-    try:
-        return str(path.resolve().relative_to(FilePath.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _load_file(loading: _Loading, path: FilePath) -> None:
-    file = _shown(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        finding = Diagnostic("PK001", f"can't be read: {error.strerror}", Span(file))
-        loading.report.add(finding)
-        return
-    document = read(data, file)
-    loading.documents[file] = document
-    loading.report.files += 1
-    loading.report.add(*document.findings)
+def _project_file(root: FilePath, report: Report) -> tuple[Document, ProjectSpec | None]:
+    document = _read(root / PROJECT_FILE, report)
     if document.root is None:
-        return
-    kind = document.data().get("kind")
-    if kind in NOT_BUILT_KINDS:
-        message = f"{NOT_BUILT_KINDS[str(kind)]} can't be used yet: the language has them, this "
-        loading.report.add(
-            Diagnostic("PK110", message + "version does not build them", document.span(("kind",)))
-        )
-    elif kind not in KINDS:
-        where = document.span(("kind",))
-        message = f'"{kind}" is not a kind of file' if kind else '"kind" is missing'
-        help = f"the kinds are {', '.join(KINDS)}"
-        loading.report.add(Diagnostic("PK100", message, where, help, "kind"))
-    elif not document.findings or all(f.code == "PK007" for f in document.findings):
-        _load_kind(loading, str(kind), document, path)
+        return document, None
+    spec, findings = shaped(document, ProjectSpec, "project", document.data())
+    report.add(*findings, *refused(document, document.data()))
+    return document, spec
 
 
-def _load_kind(loading: _Loading, kind: str, document: Document, path: FilePath) -> None:
+def _read(path: FilePath, report: Report) -> Document:
+    """The file's document, its findings noted."""
+    file = shown(path)
+    report.files += 1
+    try:
+        with path.open("rb") as opened:
+            document = read(opened.read(BYTES_MAX + 1), file)
+    except OSError as error:
+        why = Diagnostic("PK001", f"the file can't be read: {error.strerror}", Span(file))
+        document = Document(file, "", None, (why,))
+    report.add(*document.findings)
+    return document
+
+
+def _load_file(loading: _Loading, folder: str, path: FilePath) -> None:
+    document = _read(path, loading.report)
+    loading.documents[document.file] = document
+    before = len(loading.report.findings)
+    is_whole = all(f.code == "PK007" for f in document.findings)  # the first of two keys counts
+    if document.root is not None and is_whole:
+        kind = _kind(loading, folder, document, path)
+        if kind is not None:
+            _load_kind(loading, kind, document)
+    if len(loading.report.findings) > before or not is_whole:
+        loading.unread.add((FOLDERS[folder][0], stem(path)))
+
+
+def _kind(loading: _Loading, folder: str, document: Document, path: FilePath) -> str | None:
+    """The file's kind, if the file lies and is named as that kind does."""
     data = document.data()
-    if kind in ("source", "sink"):
-        data = _filled(loading, document, data, ())
+    kind = data.get("kind")
+    place = document.span(("kind",))
+    if isinstance(kind, str) and kind in NOT_BUILT_KINDS:
+        loading.report.add(unbuilt(document, ("kind",), NOT_BUILT_KINDS[kind], kind))
+        return None
+    if not isinstance(kind, str) or kind not in KINDS:
+        message = '"kind" is missing'
+        if "kind" in data:
+            quoted = f'"{kind[:60]}"' if isinstance(kind, str) else "this"
+            message = f"{quoted} is not a kind of file"
+        help = f"the kinds are {', '.join(KINDS)}"
+        loading.report.add(Diagnostic("PK100", message, place, help, "kind"))
+        return None
+    if kind not in FOLDERS[folder]:
+        right = next(name for name, kinds in FOLDERS.items() if kind in kinds)
+        message = f"a {kind} does not lie in {folder}/"
+        loading.report.add(Diagnostic("PK113", message, place, f"move it to {right}/", "kind"))
+        return None
+    _check_name(loading, kind, document, path)
+    return kind
+
+
+def _check_name(loading: _Loading, kind: str, document: Document, path: FilePath) -> None:
+    """A spec is named as its file is; tests are in `<metric>.test.yaml`."""
+    key = "metric" if kind == "test" else "name"
+    name = document.data().get(key)
+    if not isinstance(name, str) or (name == stem(path) and is_test_file(path) == (kind == "test")):
+        return
+    of = "tests are of the metric" if kind == "test" else f"the {kind} is named"
+    suffix = ".test.yaml" if kind == "test" else ".yaml"
+    message = f'{of} "{name[:60]}", the file is named "{path.name[:80]}"'
+    help = f"name the file {name[:60]}{suffix}"
     if kind != "test":
-        _check_stem(loading, kind, document, path)
+        help += f", or the {kind} {stem(path)}"
+    loading.report.add(Diagnostic("PK108", message, document.span((key,)), help, key))
+
+
+def _load_kind(loading: _Loading, kind: str, document: Document) -> None:
     match kind:
         case "source":
-            _keep(loading, loading.sources, document, SourceSpec, kind, data)
+            _load_source(loading, document)
         case "sink":
-            model = _sink_model(loading, document, data)
-            if model is not None:
-                data = _without_clear_password(loading, document, data)
-                _keep(loading, loading.sinks, document, model, kind, data)
+            _load_sink(loading, document)
         case "metric":
-            for name, value in loading.defaults.items():
-                data.setdefault(name, value)
-            _keep(loading, loading.metrics, document, MetricSpec, kind, data)
+            _load_metric(loading, document)
         case _:
-            spec, findings = shaped(document, TestFileSpec, kind, data)
+            spec, findings = shaped(document, TestFileSpec, kind, document.data())
             loading.report.add(*findings)
             if spec is not None:
                 loading.test_files.append(Loaded(spec, document))
 
 
-def _keep(
-    loading: _Loading,
-    into: dict[str, Loaded[S]],
-    document: Document,
-    model: type[S],
-    kind: str,
-    data: Mapping[str, Any],
-) -> None:
-    spec, findings = shaped(document, model, kind, data)
+def _load_source(loading: _Loading, document: Document) -> None:
+    done = filled(document, loading.variables)
+    loading.report.add(*done.findings)
+    spec, findings = shaped(document, SourceSpec, "source", done.data, done.places)
     loading.report.add(*findings)
-    if spec is None:
+    if spec is not None:
+        _keep(loading, loading.sources, Loaded(spec, document), spec.name)
+
+
+def _load_sink(loading: _Loading, document: Document) -> None:
+    done = filled(document, loading.variables)
+    loading.report.add(*done.findings)
+    model = _sink_model(loading, document, done.data)
+    if model is None:
         return
-    name: str = spec.name  # type: ignore[attr-defined]
-    if name in into:
-        first = into[name].document.file
-        message = f'a {kind} named "{name}" is there already, in {first}'
-        loading.report.add(
-            Diagnostic("PK107", message, document.span(("name",)), "rename one", "name")
-        )
+    data = _without_clear_password(loading, document, done.data)
+    spec, findings = shaped(document, model, "sink", data, done.places)
+    loading.report.add(*findings)
+    if spec is not None:
+        _keep(loading, loading.sinks, Loaded(spec, document), spec.name)
+
+
+def _load_metric(loading: _Loading, document: Document) -> None:
+    data = document.data()
+    if "${" in document.text:
+        said = {k: v for k, v in data.items() if k not in ("tests", "description")}
+        loading.report.add(*refused(document, said))
+    defaulted = [k for k in _METRIC_DEFAULTS if k in loading.defaults and k not in data]
+    data |= {key: loading.defaults[key] for key in defaulted}
+    spec, findings = shaped(document, MetricSpec, "metric", data)
+    # What is wrong with a default is said once, where it stands.
+    wrong = tuple(defaulted)
+    loading.report.add(*(f for f in findings if not f.path.startswith(wrong) or not wrong))
+    if spec is not None:
+        loaded = Loaded(spec, document, frozenset(defaulted), loading.defaults_document)
+        _keep(loading, loading.metrics, loaded, spec.name)
+
+
+def _keep(loading: _Loading, into: dict[str, Loaded[S]], loaded: Loaded[S], name: str) -> None:
+    if name not in into:
+        into[name] = loaded
         return
-    into[name] = Loaded(spec, document)
+    first = into[name].document.file
+    message = f'the name "{name}" is taken already, in {first}'
+    place = loaded.span(("name",))
+    loading.report.add(Diagnostic("PK107", message, place, "rename one of the two", "name"))
 
 
 def _sink_model(
@@ -248,13 +301,15 @@ def _sink_model(
     kind = data.get("type")
     if isinstance(kind, str) and kind in SINK_MODELS:
         return SINK_MODELS[kind]
-    if isinstance(kind, str) and kind in ("bigquery", "parquet"):
-        what = {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"}[kind]
-        message = f"{what} can't be used yet: the language has it, this version does not build it"
-        loading.report.add(Diagnostic("PK110", message, document.span(("type",)), None, "type"))
+    not_built = NOT_BUILT_VALUES["sink", ("type",)]
+    if isinstance(kind, str) and kind in not_built:
+        loading.report.add(unbuilt(document, ("type",), not_built[kind], kind))
         return None
     place = document.span(("type",)) if "type" in data else document.span(("kind",), key=True)
-    message = f'"{kind}" is not a type of sink' if kind else '"type" is missing'
+    message = '"type" is missing'
+    if "type" in data:
+        quoted = f'"{kind[:60]}"' if isinstance(kind, str) else "this"
+        message = f"{quoted} is not a type of sink"
     help = f"the types are {', '.join(SINK_MODELS)}"
     loading.report.add(Diagnostic("PK403", message, place, help, "type"))
     return None
@@ -264,72 +319,22 @@ def _without_clear_password(
     loading: _Loading, document: Document, data: dict[str, Any]
 ) -> dict[str, Any]:
     """The data, a password in clear noted and taken out: no other finding may quote it."""
-    if not isinstance(data.get("password"), str):
+    given = data.get("password")
+    if given is None:
+        return data
+    name = given.get("secret") if isinstance(given, dict) and len(given) == 1 else None
+    if isinstance(name, str) and SECRET_NAME.fullmatch(name):
         return data
     loading.report.add(
         Diagnostic(
             "PK407",
-            "a password stands here in clear",
+            "the password is not given as the name of a secret",
             document.span(("password",)),
-            "write password: { secret: NAME } and set NAME where it runs",
+            "write password: { secret: NAME } and set the variable NAME where it runs",
             "password",
         )
     )
     return {k: v for k, v in data.items() if k != "password"}
-
-
-def _check_stem(loading: _Loading, kind: str, document: Document, path: FilePath) -> None:
-    name = document.data().get("name")
-    stem = path.name.split(".")[0]
-    if isinstance(name, str) and name != stem:
-        loading.report.add(
-            Diagnostic(
-                "PK108",
-                f'the {kind} is named "{name}", its file "{path.name}"',
-                document.span(("name",)),
-                f"name the file {name}.yaml, or the {kind} {stem}",
-                "name",
-            )
-        )
-
-
-def _filled(loading: _Loading, document: Document, value: Any, path: Path) -> Any:
-    """The value with `${NAME}` filled where the name is known; open ones stay."""
-    if isinstance(value, dict):
-        return {k: _filled(loading, document, v, (*path, k)) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_filled(loading, document, v, (*path, i)) for i, v in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-    found = _VARIABLE.fullmatch(value)
-    if not found:
-        loading.report.add(
-            Diagnostic(
-                "PK405",
-                f'"{value}" is not one whole ${{NAME}}',
-                document.span(path),
-                "let the environment hold the whole value",
-                dotted(path),
-            )
-        )
-        return value
-    name, default = found.groups()
-    if name in loading.variables:
-        return _typed(loading.variables[name])
-    return value if default is None else _typed(default)
-
-
-def _typed(value: Any) -> Any:
-    """A variable's text read as the scalar that it would be in YAML."""
-    if isinstance(value, str) and re.fullmatch(r"\d{1,15}", value):
-        return int(value)
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
-
-
-def open_variables(project: Project, names: Iterable[str]) -> list[str]:
-    """The names among a plan's settings that no environment fills."""
-    text = " ".join(names)
-    return sorted({found[1] for found in _VARIABLE.finditer(text)})
 
 
 def _collect_tests(loading: _Loading) -> dict[str, list[LoadedTest]]:
@@ -341,24 +346,14 @@ def _collect_tests(loading: _Loading) -> dict[str, list[LoadedTest]]:
         ]
     for file in loading.test_files:
         name = file.spec.metric
-        if name not in tests:
-            loading.report.add(
-                Diagnostic(
-                    "PK601",
-                    f'there is no metric "{name}"',
-                    file.span("metric"),
-                    "name the metric that these tests are of",
-                    "metric",
-                )
-            )
-            continue
-        tests[name] += [
-            LoadedTest(test, file.document, ("tests", place))
-            for place, test in enumerate(file.spec.tests)
-        ]
+        if name in tests:
+            tests[name] += [
+                LoadedTest(test, file.document, ("tests", place))
+                for place, test in enumerate(file.spec.tests)
+            ]
+        elif ("metric", name) not in loading.unread:
+            help = "name the metric that these tests are of"
+            place = file.span(("metric",))
+            message = f'there is no metric "{name}"'
+            loading.report.add(Diagnostic("PK601", message, place, help, "metric"))
     return tests
-
-
-def process_variables() -> Mapping[str, str]:
-    """The process environment, for the verbs that run something."""
-    return dict(os.environ)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pipelinekit.diagnostics import Diagnostic
-from pipelinekit.spec.document import Document, Path
+from pipelinekit.spec.document import Document, Path, dotted
+from pipelinekit.spec.unbuilt import (
+    NOT_BUILT,
+    NOT_BUILT_KINDS,
+    NOT_BUILT_VALUES,
+    without_unbuilt,
+)
+from pipelinekit.types import TYPE_NAMES
 
+__all__ = ["NOT_BUILT", "NOT_BUILT_KINDS", "NOT_BUILT_VALUES", "dotted", "shaped"]
+NOTHING_FILLED: Mapping[Path, str | None] = MappingProxyType({})
 M = TypeVar("M", bound=BaseModel)
 
 SYNONYMS = {
@@ -28,143 +40,177 @@ SYNONYMS = {
     "test": "tests", "env": "environments", "environment": "environments",
 }  # fmt: skip
 
-# What the language has and this version does not build: never accepted in silence.
-NOT_BUILT: dict[str, dict[Path, str]] = {
-    "source": {
-        ("dedup",): "the source's dedup",
-        ("priority",): "load shedding by priority",
-        ("raw",): "the raw event table",
-        ("security",): "SASL and TLS",
-        ("job",): "jobs other than one a source",
-        ("registry",): "the schema registry",
-    },
-    "metric": {
-        ("from",): "a metric over another metric's rows",
-        ("alerts",): "alerts",
-        ("retain",): "a retention of its own",
-        ("top",): "top lists",
-        ("window", "sliding"): "sliding windows",
-        ("window", "session"): "session windows",
-        ("window", "cumulative"): "cumulative windows",
-        ("window", "every"): "sliding and cumulative windows",
-        ("window", "max"): "session windows",
-    },
-    "sink": {},
-    "test": {},
-    "project": {},
-}
-NOT_BUILT_VALUES: dict[tuple[str, Path], dict[str, str]] = {
-    ("source", ("format",)): {"avro": "Avro", "protobuf": "Protobuf"},
-    ("sink", ("type",)): {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"},
-}
-NOT_BUILT_KINDS = {"policy": "policies"}
+_WANTED = {
+    "string_type": "a text", "int_type": "a whole number", "bool_type": "true or false",
+    "dict_type": "a mapping of keys", "list_type": "a list", "model_type": "a mapping of keys",
+    "float_type": "a number", "model_attributes_type": "a mapping of keys", "none_required": "",
+}  # fmt: skip
+_SHOWN_MAX = 60
 
 
 def shaped(
-    document: Document, model: type[M], kind: str, data: Mapping[str, Any]
+    document: Document,
+    model: type[M],
+    kind: str,
+    data: Mapping[str, Any],
+    filled: Mapping[Path, str | None] = NOTHING_FILLED,
 ) -> tuple[M | None, list[Diagnostic]]:
-    """The model that `data` (the document's, perhaps completed) makes, and what stands against."""
-    remaining, findings = _without_unbuilt(document, kind, data)
+    """The model that `data` (the document's, perhaps completed) makes, and what stands against.
+
+    `filled` names the places where a variable stood, with its text, None where it is still open.
+    These are read as the type that their key has.
+    """
+    remaining, removed = without_unbuilt(document, kind, data)
+    findings = [finding for _, finding in removed]
+    made, errors = _tried(model, remaining)
+    if errors and filled:
+        remaining = _retyped(remaining, errors, filled)
+        made, errors = _tried(model, remaining)
+    if not errors:
+        return (None if findings else made), findings
+    paths = [path for path, _ in removed]
+    found = [(_place(e, remaining), e) for e in errors]
+    found = [(path, e) for path, e in found if not _follows(e, path, paths)]
+    return None, findings + _findings(document, model, found)
+
+
+def _tried(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Any]]:
     try:
-        made = model.model_validate(remaining)
+        return model.model_validate(data), []
     except ValidationError as error:
-        findings += [
-            _finding(document, model, e)
-            for e in error.errors(include_url=False)
-            if not _follows(e, findings)
-        ]
-        return None, findings
-    return (None if findings else made), findings
+        return None, list(error.errors(include_url=False))
 
 
-def _without_unbuilt(
-    document: Document, kind: str, data: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Diagnostic]]:
-    remaining = {k: dict(v) if isinstance(v, dict) else v for k, v in data.items()}
-    findings = []
-    for path, what in NOT_BUILT[kind].items():
-        holder: Any = remaining
+def _retyped(
+    data: dict[str, Any], errors: list[Any], filled: Mapping[Path, str | None]
+) -> dict[str, Any]:
+    """The data with variables' texts as the types that were wanted; open ones are left out."""
+    data = copy.deepcopy(data)
+    for error in errors:
+        path = _place(error, data)
+        if path not in filled:
+            continue
+        holder: Any = data
         for step in path[:-1]:
-            holder = holder.get(step) if isinstance(holder, dict) else None
-        if isinstance(holder, dict) and path[-1] in holder:
-            del holder[path[-1]]
-            findings.append(_unbuilt(document, path, what, key=True))
-    for (of, path), values in NOT_BUILT_VALUES.items():
-        value = remaining.get(str(path[0]))
-        if of == kind and isinstance(value, str) and value in values:
-            findings.append(_unbuilt(document, path, values[value], key=False))
-            del remaining[str(path[0])]
-    return remaining, findings
+            holder = holder[step]
+        text = filled[path]
+        if text is None:
+            holder.pop(path[-1], None) if isinstance(holder, dict) else None
+        elif error["type"] == "int_type" and re.fullmatch(r"-?\d{1,18}", text):
+            holder[path[-1]] = int(text)
+        elif error["type"] == "bool_type" and text in ("true", "false"):
+            holder[path[-1]] = text == "true"
+    return data
 
 
-def _unbuilt(document: Document, path: Path, what: str, *, key: bool) -> Diagnostic:
-    return Diagnostic(
-        "PK110",
-        f"{what} can't be used yet: the language has it, this version does not build it",
-        document.span(path, key=key),
-        "leave it out, or keep to a version that builds it",
-        dotted(path),
-    )
-
-
-def _follows(error: Any, findings: list[Diagnostic]) -> bool:
+def _follows(error: Any, path: Path, removed: list[Path]) -> bool:
     """Whether the error only says that what was taken out above is missing."""
-    return bool(findings) and error["type"] in ("missing", "union_tag_not_found")
+    if error["type"] != "missing":
+        return False
+    parents = {r[:-1] for r in removed if len(r) > 1}
+    return path[:-1] in parents if len(path) > 1 else path == ("source",) and ("from",) in removed
 
 
-def _finding(document: Document, model: type[BaseModel], error: Any) -> Diagnostic:
-    path = tuple(step for step in error["loc"] if step != "[key]" and _is_step(step))
+def _place(error: Any, data: Any) -> Path:
+    """The error's place in the data: without the names of union members, or of shorthands."""
+    path: list[str | int] = []
+    steps = error["loc"]
+    for number, step in enumerate(steps):
+        is_there = step in data if isinstance(data, dict) else isinstance(step, int)
+        if isinstance(data, dict | list) and is_there:
+            path.append(step)
+            data = data[step]
+        elif number == len(steps) - 1 and error["type"] in ("missing", "extra_forbidden"):
+            path.append(step)
+    return tuple(path)
+
+
+def _findings(
+    document: Document, model: type[BaseModel], errors: list[tuple[Path, Any]]
+) -> list[Diagnostic]:
+    """A finding for each place; what members of a union each want is said in one."""
+    wanted: dict[Path, dict[str, None]] = {}
+    for path, error in errors:
+        if error["type"] in _WANTED:
+            wanted.setdefault(path, {})[_WANTED[error["type"]]] = None
+    findings = []
+    for path, error in errors:
+        if error["type"] not in _WANTED:
+            findings.append(_finding(document, model, path, error))
+            continue
+        is_deeper = any(len(p) > len(path) and p[: len(path)] == path for p, _ in errors)
+        if path not in wanted or is_deeper:  # said already, or by the member that was meant
+            continue
+        words = [w for w in wanted.pop(path) if w]
+        if "a number" in words and "a whole number" in words:
+            words.remove("a whole number")
+        said = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        message = f"{said} is wanted here, and it is {_shown(error.get('input'))}"
+        span = document.span(path)
+        findings.append(Diagnostic("PK104", message, span, None, dotted(path)))
+    return findings
+
+
+def _finding(document: Document, model: type[BaseModel], path: Path, error: Any) -> Diagnostic:
     kind: str = error["type"]
-    context: Mapping[str, Any] = error.get("ctx") or {}
-    where = dotted(path)
-    if kind == "extra_forbidden":
-        return _unknown_key(document, model, path)
-    if kind == "missing":
-        span = document.span(path[:-1], key=len(path) > 1)
-        if len(path) == 1:
-            span = document.span(("kind",), key=True)
-        return Diagnostic("PK102", f'"{path[-1]}" is missing', span, f"add {path[-1]}:", where)
-    span = document.span(path)
-    given = error.get("input")
+    where, span, given = dotted(path), document.span(path), error.get("input")
     match kind:
+        case "extra_forbidden":
+            return _unknown_key(document, model, path)
+        case "missing":
+            parent = document.span(path[:-1] or ("kind",), key=True)
+            help = f"add {path[-1]}:"
+            return Diagnostic("PK102", f'"{path[-1]}" is missing', parent, help, where)
         case "literal_error":
-            expected = str(context.get("expected", ""))
-            close = _close(
-                str(given), [w.strip("'") for w in expected.replace(" or ", ", ").split(", ")]
+            expected = str((error.get("ctx") or {}).get("expected", ""))
+            words = [w.strip("'") for w in expected.replace(" or ", ", ").split(", ")]
+            close = _close(str(given)[:_SHOWN_MAX], words)
+            help = f"did you mean {close}?" if close else f"the words are {', '.join(words)}"
+            return Diagnostic(
+                "PK103", f"{_shown(given)} is not one of {expected}", span, help, where
             )
-            help = f"did you mean {close}?" if close else None
-            return Diagnostic("PK103", f'"{given}" is not one of {expected}', span, help, where)
         case "name":
-            is_key = "[key]" in error["loc"] or document.node(path) is None
-            place = document.span(path, key=True) if is_key or _is_mapping_key(path) else span
-            return Diagnostic("PK105", error["msg"], place, "rename it", where)
+            is_key = "[key]" in error["loc"]
+            place = document.span(path, key=True) if is_key else span
+            return Diagnostic("PK105", _cut(error["msg"]), place, "rename it", where)
         case "duration":
-            return Diagnostic("PK300", error["msg"], span, "write it as 200ms, 10m or 7d", where)
+            return Diagnostic(
+                "PK300", _cut(error["msg"]), span, "write it as 200ms, 10m or 7d", where
+            )
         case "type":
-            return Diagnostic("PK401", error["msg"], span, None, where)
+            help = f"the types are {', '.join(TYPE_NAMES)}"
+            return Diagnostic("PK401", _cut(error["msg"]), span, help, where)
         case "too_short":
             return Diagnostic("PK106", f"{path[-1]} is empty", span, "put at least one in", where)
         case _:
-            return Diagnostic("PK104", _said(error, given), span, None, where)
+            message = f"{_shown(given)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+            return Diagnostic("PK104", message, span, None, where)
 
 
-def _said(error: Any, given: object) -> str:
-    """pydantic's complaint in our words where it has plain ones."""
-    names = {
-        "string_type": "a text", "int_type": "a whole number", "bool_type": "true or false",
-        "dict_type": "a mapping of keys", "list_type": "a list", "model_type": "a mapping of keys",
-        "float_type": "a number", "model_attributes_type": "a mapping of keys",
-    }  # fmt: skip
-    shown = "nothing" if given is None else f'"{given}"' if isinstance(given, str) else str(given)
-    if len(shown) > 60:
-        shown = shown[:57] + "…"
-    if error["type"] in names:
-        return f"{names[error['type']]} is wanted here, and it is {shown}"
-    return f"{shown}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+def _shown(given: object) -> str:
+    """A value as a message quotes it, cut where it is long."""
+    match given:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if given else "false"
+        case str():
+            text = f'"{given}"'
+        case dict():
+            return "a mapping of keys" if given else "an empty mapping"
+        case list():
+            return "a list" if given else "an empty list"
+        case _:
+            text = str(given)
+    return _cut(text, _SHOWN_MAX)
+
+
+def _cut(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _unknown_key(document: Document, model: type[BaseModel], path: Path) -> Diagnostic:
-    key = str(path[-1])
+    key = str(path[-1])[:_SHOWN_MAX]
     known = sorted(_known_keys(model, path[:-1]))
     meant = SYNONYMS.get(key) if SYNONYMS.get(key) in known else _close(key, known)
     help = f"did you mean {meant}?" if meant else f"the keys here are {', '.join(known)}"
@@ -199,23 +245,6 @@ def _inner_model(annotation: Any) -> Any:
     return None
 
 
-def _is_mapping_key(path: Path) -> bool:
-    return len(path) == 2 and path[0] in ("fields", "measures")
-
-
-def _is_step(step: object) -> bool:
-    """pydantic puts the names of union members among the steps: `Contains`, `list[dict[…]]`."""
-    return not (isinstance(step, str) and (step in ("Contains", "str") or "[" in step))
-
-
 def _close(word: str, known: list[str]) -> str | None:
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return found[0] if found else None
-
-
-def dotted(path: Path) -> str:
-    """`measures.views.filter`, `key[1].expr`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text

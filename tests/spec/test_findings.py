@@ -141,7 +141,7 @@ YAML = [
     (b"\xff\xfekind", "PK001"),
     (b"kind: \xff", "PK001"),
     (b"\xef\xbb\xbfkind: metric", "PK001"),
-    (b"kind: \x00", "PK001"),
+    (b"kind: \x00", "PK011"),
     (b"kind: " + b"[" * 40 + b"]" * 40, "PK002"),
     (b"#" + b"x" * 300_000, "PK002"),
     (b"a: [" + b"1," * 25_000 + b"1]", "PK002"),

@@ -1,0 +1,60 @@
+"""What resolving gives: a metric's names looked up and its expressions typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.measures.base import Measure
+from pipelinekit.spec.expressions.tree import Expression
+from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec
+from pipelinekit.spec.project import Loaded, Project
+from pipelinekit.types import Type
+from pipelinekit.windows.base import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedKey:
+    name: str
+    expression: Expression
+    values: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedMeasure:
+    """An aggregated measure (`kind` and arguments) or a derived one (`derived`)."""
+
+    name: str
+    spec: MeasureSpec
+    kind: Measure | None
+    arguments: tuple[Expression, ...]
+    filter: Expression | None
+    derived: Expression | None
+    type: Type
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedMetric:
+    """A metric that a plan can be built from."""
+
+    loaded: Loaded[MetricSpec]
+    source: Loaded[SourceSpec]
+    filter: Expression | None
+    key: tuple[ResolvedKey, ...]
+    measures: tuple[ResolvedMeasure, ...]
+    grains: tuple[Window, ...]
+
+    @property
+    def spec(self) -> MetricSpec:
+        return self.loaded.spec
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The metrics that resolved, and the findings of all."""
+
+    project: Project
+    metrics: Mapping[str, ResolvedMetric]
+    findings: tuple[Diagnostic, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import traceback
 
@@ -74,8 +73,6 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command and exit: 0 fine, 1 findings, 2 wrong use, 3 unreachable, 4 a bug."""
-    # A pipe that closes early (| head) ends us quietly.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(_exit_code())
 
 
@@ -90,6 +87,9 @@ def _exit_code() -> int:
         wrong.show()
         return 2
     except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went first: | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _INTERRUPTED
     except UsageError as error:
         return _said(error, 2)

@@ -135,6 +135,7 @@ def run_plan(
             status = runner.run()
         finally:
             shown.set()
+            runner.started.set()
             line.join(2)
         _summarise(status, quiet)
     return 0
@@ -156,14 +157,12 @@ def _stop_on_signals(runner: LocalRunner, stop: threading.Event) -> None:
 def _show(runner: LocalRunner, ended: threading.Event, quiet: bool) -> None:
     """A live line on a terminal, a plain one every ten seconds otherwise."""
     live = is_terminal()
-    notes_shown = False
+    if runner.started.wait() and not quiet:
+        for note in runner.status.notes:
+            print(f"note: {note}", file=sys.stderr, flush=True)
     while not ended.wait(0.5 if live else 10):
         if quiet:
             continue
-        if not notes_shown and runner.status.notes:
-            for note in runner.status.notes:
-                print(f"note: {note}", file=sys.stderr)
-            notes_shown = True
         text = runner.status.line(runner.clock.now_ms(), runner.status.lag)
         if live:
             width = os.get_terminal_size(sys.stderr.fileno()).columns

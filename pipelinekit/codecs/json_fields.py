@@ -46,8 +46,8 @@ class ColumnReader:
     def header(self) -> str | None:
         return self.spec.header
 
-    def read(self, rows: Sequence[Any]) -> ColumnResult:
-        values = self.extract(rows)
+    def column(self, values: list[Any]) -> ColumnResult:
+        """The column of the values that `extract` gave, with defaults filled in."""
         result = _convert(self.spec, values)
         if self.spec.optional or not result.series.null_count():
             return result

@@ -53,6 +53,7 @@ def produce(
             "compression.type": "lz4",
             "batch.num.messages": 10_000,
             "queue.buffering.max.messages": 1_000_000,
+            "log_level": 2,  # what fails is said at the end, not in the client's own words
         }
     )
     sent = Sent()

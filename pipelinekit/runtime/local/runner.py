@@ -71,6 +71,7 @@ class LocalRunner:
     options: RunOptions = field(default_factory=RunOptions)
     clock: Clock = field(default_factory=SystemClock)
     status: Status = field(default_factory=Status)
+    started: threading.Event = field(default_factory=threading.Event)  # `status.notes` are there
     _stop: threading.Event = field(default_factory=threading.Event)
     _give_up: threading.Event = field(default_factory=threading.Event)
 
@@ -141,6 +142,7 @@ class _Job:
 
     def run(self) -> Status:
         self._status.notes = self._start.notes
+        self._runner.started.set()
         for writer in self._writers.values():
             writer.start()
         self._saver.start()
@@ -408,6 +410,7 @@ class _Job:
         if self._runner.dead_letters is not None:
             self._runner.dead_letters.flush()
         self._check_failures()
+        self._status.look(self._shards, self._writers, self._panes)
         self._status.ledger = self._ledger
         self._status.imbalances = self._ledger.imbalances(
             self._messages_read, [m.name for m in self._plan.metrics]

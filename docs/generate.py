@@ -24,7 +24,7 @@ from pipelinekit.spec.expressions.functions import (
     Function,
 )
 from pipelinekit.spec.expressions.problems import Mismatch
-from pipelinekit.spec.findings import PAGES
+from pipelinekit.spec.findings import pages as finding_pages
 from pipelinekit.spec.json_schema import KINDS, json_schema
 from pipelinekit.spec.shape import NOT_BUILT, NOT_BUILT_KINDS, NOT_BUILT_VALUES, dotted
 from pipelinekit.types import (
@@ -81,7 +81,7 @@ def findings() -> str:
         "it. The examples are fragments.\n"
     ]
     for prefix, title in GROUPS.items():
-        mine = [page for code, page in sorted(PAGES.items()) if code.startswith(prefix)]
+        mine = [page for code, page in finding_pages().items() if code.startswith(prefix)]
         if mine:
             parts.append(f"## {prefix}xx: {title}\n")
         parts += [

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from pipelinekit.checks.addresses import AddressesCanBe, TopicsAreNames, UrlsHoldNoPassword
 from pipelinekit.checks.base import Rule
-from pipelinekit.checks.names import ColumnsDiffer, GrainsDiffer, SomethingIsShown
+from pipelinekit.checks.filters import MeasuresAreReached
+from pipelinekit.checks.names import (
+    ColumnsDiffer,
+    GrainsDiffer,
+    SomethingIsShown,
+    TablesAreFree,
+    ValuesDiffer,
+)
 from pipelinekit.checks.sources import (
     DeadLettersHaveATopic,
     EventTimeIsATimestamp,
     FieldsAreReadable,
     IdIsAField,
-    TopicsAreNames,
 )
-from pipelinekit.checks.testing import EventsAreOfTheSource, MetricsHaveTests, StepsSayOneThing
+from pipelinekit.checks.testing import (
+    EventsAreOfTheSource,
+    ExpectationsNameColumns,
+    MetricsHaveTests,
+    StepsSayOneThing,
+    TimesCanBeRead,
+)
 from pipelinekit.checks.windows import (
     EmitFits,
     EmitMeetsSlo,
@@ -26,10 +39,15 @@ RULES: tuple[Rule, ...] = (
     IdIsAField(),
     FieldsAreReadable(),
     TopicsAreNames(),
+    AddressesCanBe(),
+    UrlsHoldNoPassword(),
     DeadLettersHaveATopic(),
+    TablesAreFree(),
     ColumnsDiffer(),
+    ValuesDiffer(),
     GrainsDiffer(),
     SomethingIsShown(),
+    MeasuresAreReached(),
     RollupsNest(),
     EmitFits(),
     EmitMeetsSlo(),
@@ -37,6 +55,8 @@ RULES: tuple[Rule, ...] = (
     MetricsHaveTests(),
     StepsSayOneThing(),
     EventsAreOfTheSource(),
+    TimesCanBeRead(),
+    ExpectationsNameColumns(),
 )
 
 

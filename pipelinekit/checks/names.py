@@ -9,6 +9,10 @@ from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.models import COLUMN_NAMES
 from pipelinekit.spec.resolve import Resolved
 
+_OTHER = "__other__"
+_OWN_TABLES = ("minly_aggs", "hourly_aggs")
+_OWN_PREFIX = "pipelinekit_"
+
 
 class ColumnsDiffer:
     """Each column of a table has one meaning."""
@@ -23,7 +27,7 @@ class ColumnsDiffer:
                 if key.name in COLUMN_NAMES or key.name in seen:
                     yield place.error(
                         f'the key "{key.name}" is a column of the table already',
-                        ("key", number),
+                        ("key", number, "name"),
                         "give it another name",
                     )
                 seen.add(key.name)
@@ -67,3 +71,41 @@ class SomethingIsShown:
                     "show at least one",
                     key=True,
                 )
+
+
+class TablesAreFree:
+    """A metric's view has its name: not one of the views and tables that every project has."""
+
+    code = "PK115"
+
+    def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
+        for name, metric in resolved.metrics.items():
+            if name in _OWN_TABLES or name.startswith(_OWN_PREFIX):
+                yield at(self.code, metric).error(
+                    f'the name "{name}" is one of pipelinekit\'s own tables',
+                    ("name",),
+                    "give the metric another name",
+                )
+
+
+class ValuesDiffer:
+    """Each value of a key is named once, and none stands for "all others"."""
+
+    code = "PK116"
+
+    def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
+        for metric in resolved.metrics.values():
+            place = at(self.code, metric)
+            for number, key in enumerate(metric.key):
+                seen: set[str] = set()
+                for position, value in enumerate(key.values or ()):
+                    path = ("key", number, "values", position)
+                    if value == _OTHER:
+                        yield place.error(
+                            f'"{_OTHER}" stands for all other values', path, "leave it out"
+                        )
+                    elif value in seen:
+                        yield place.error(
+                            f'the value "{value[:60]}" is there twice', path, "keep one"
+                        )
+                    seen.add(value)

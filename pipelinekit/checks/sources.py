@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
@@ -12,8 +11,6 @@ from pipelinekit.spec.models import SourceField, SourceSpec
 from pipelinekit.spec.project import Loaded
 from pipelinekit.spec.resolve import Resolved
 from pipelinekit.types import TIMESTAMP, Kind
-
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 
 
 class EventTimeIsATimestamp:
@@ -58,7 +55,9 @@ class IdIsAField:
                 continue
             if spec.type.kind not in (Kind.STRING, Kind.INT) or spec.optional:
                 yield Place(self.code, source).error(
-                    f'the id "{source.spec.id}" is not a required string or int', ("id",)
+                    f'the id "{source.spec.id}" is not a required string or int',
+                    ("id",),
+                    f"declare {source.spec.id}: string",
                 )
 
 
@@ -75,33 +74,6 @@ class FieldsAreReadable:
                 yield from _field(place, name, spec)
                 for path in field_paths(name, spec):
                     yield from _same_path(place, name, spec, path, paths)
-
-
-class TopicsAreNames:
-    """Kafka's own rule for names of topics; dead letters don't go back to the source."""
-
-    code = "PK410"
-
-    def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for source in resolved.project.sources.values():
-            place = Place(self.code, source)
-            letters = source.spec.dead_letters
-            if not _TOPIC.fullmatch(source.spec.topic):
-                yield place.error(
-                    f'"{source.spec.topic}" is no name of a topic',
-                    ("topic",),
-                    "letters, digits, . _ and -, at most 249",
-                )
-            if letters is not None and not _TOPIC.fullmatch(letters.topic):
-                yield place.error(
-                    f'"{letters.topic}" is no name of a topic', ("dead_letters", "topic")
-                )
-            if letters is not None and letters.topic == source.spec.topic:
-                yield place.error(
-                    "dead letters would come back as events",
-                    ("dead_letters", "topic"),
-                    "give them a topic of their own",
-                )
 
 
 class DeadLettersHaveATopic:
@@ -151,13 +123,17 @@ def _field(place: Place, name: str, spec: SourceField) -> Iterable[Diagnostic]:
             "a default fills what is missing: leave optional out",
         )
     if spec.default is not None and not _fits(spec):
-        yield place.error(f'the default "{spec.default}" is no {spec.type}', (*path, "default"))
+        yield place.error(
+            f'the default "{str(spec.default)[:60]}" is no {spec.type}',
+            (*path, "default"),
+            "write one of that type, or make the field optional",
+        )
     texts = spec.from_ or []
     headers = [t for t in texts if t.startswith("header:")]
     if headers and len(texts) > 1:
         yield place.error("a header stands alone", (*path, "from"), "name one header, or paths")
     if headers and spec.type.kind is Kind.LIST:
-        yield place.error("a header holds no list", (*path, "from"))
+        yield place.error("a header holds no list", (*path, "from"), "read it as a string")
     for text in texts:
         if not all(text.removeprefix("header:").split(".")):
             yield place.error(f'"{text}" is no path', (*path, "from"), "write it as a.b.c")

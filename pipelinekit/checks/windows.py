@@ -7,55 +7,59 @@ from collections.abc import Iterable
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.resolve import Resolved
-from pipelinekit.units import HOUR_MS, format_duration
+from pipelinekit.units import DAY_MS, format_duration
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.tumbling import CalendarTumbling, Tumbling
 
-_EARLY_MIN_MS = 50
+_EMIT_MIN_MS = 50
+_NEW_YEAR_MS = 1_704_067_200_000  # of 2024
 _EARLY_DEFAULT_MS = 200
 
 
 class RollupsNest:
-    """A rollup's windows are made of whole windows of the grain before it."""
+    """A rollup's windows are made of whole windows of the metric's own; they go up in length."""
 
     code = "PK302"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
         for metric in resolved.metrics.values():
             place = at(self.code, metric)
+            own = metric.grains[0]
             for number, coarse in enumerate(metric.grains[1:]):
-                fine = metric.grains[number]
-                if why := _why_not_nested(fine, coarse):
-                    yield place.error(
-                        f"a rollup of {coarse.suffix} is not made of whole {fine.suffix} windows: "
-                        f"{why}",
-                        ("rollups", number, "size"),
-                        "order rollups from fine to coarse, each a multiple of the one before",
-                    )
+                before = metric.grains[number]
+                why = _why_not_nested(own, coarse)
+                if why is None and coarse.approximate_ms <= before.approximate_ms:
+                    why = f"it is not longer than {before.suffix}"
+                if why is None or coarse.suffix == before.suffix:  # that is PK111
+                    continue
+                yield place.error(
+                    f"a rollup of {coarse.suffix} does not follow from {own.suffix} windows: {why}",
+                    ("rollups", number, "size"),
+                    "order rollups from fine to coarse, each of whole windows",
+                )
 
 
 def _why_not_nested(fine: Window, coarse: Window) -> str | None:
     if coarse.approximate_ms <= fine.approximate_ms:
         return "it is not longer"
-    if isinstance(fine, CalendarTumbling) and isinstance(coarse, CalendarTumbling):
-        if fine.unit == "1w":
-            return "weeks cross months"
-        return None if fine.timezone == coarse.timezone else "their time zones differ"
-    if isinstance(fine, Tumbling) and isinstance(coarse, Tumbling):
-        return "its length is no multiple" if coarse.size_ms % fine.size_ms else None
-    if isinstance(fine, Tumbling) and isinstance(coarse, CalendarTumbling):
-        # Zones lie whole quarters of an hour from UTC, most of them whole hours.
-        if coarse.timezone != "UTC" and (15 * 60 * 1000) % fine.size_ms and fine.size_ms != HOUR_MS:
-            return f"days of {coarse.timezone} need not start on a window's edge"
-        if fine.size_ms == HOUR_MS and _has_half_hours(coarse):
-            return f"{coarse.timezone} does not lie whole hours from UTC"
-        return None
-    return "a calendar window can't be cut"
+    match fine, coarse:
+        case CalendarTumbling(unit="1w"), CalendarTumbling():
+            return "weeks cross the ends of months"
+        case CalendarTumbling(), CalendarTumbling():
+            return None if fine.timezone == coarse.timezone else "their time zones differ"
+        case Tumbling(), Tumbling():
+            return "its length is no multiple" if coarse.size_ms % fine.size_ms else None
+        case Tumbling(), CalendarTumbling():
+            if all(start % fine.size_ms == 0 for start in _starts(coarse)):
+                return None
+            return f"{coarse.unit} in {coarse.timezone} does not start on the edge of a window"
+        case _:
+            return "a calendar window can't be cut"
 
 
-def _has_half_hours(window: CalendarTumbling) -> bool:
-    starts = [window.start(1_704_110_400_000 + month * 30 * 24 * HOUR_MS) for month in range(12)]
-    return any(start % HOUR_MS for start in starts)
+def _starts(window: CalendarTumbling) -> Iterable[int]:
+    """The starts of a zone's days through a year: summer time may lie half an hour off."""
+    return (window.start(_NEW_YEAR_MS + day * DAY_MS) for day in range(0, 366, 7))
 
 
 class EmitFits:
@@ -70,12 +74,14 @@ class EmitFits:
                 continue
             place = at(self.code, metric)
             window_ms = metric.grains[0].approximate_ms
-            if emit.early < _EARLY_MIN_MS:
-                yield place.error(
-                    f"emit.early is {format_duration(emit.early)}; 50ms is the least",
-                    ("emit", "early"),
-                )
-            elif emit.early > window_ms and emit.early != _EARLY_DEFAULT_MS:
+            for name in ("early", "late"):
+                if (every := getattr(emit, name)) < _EMIT_MIN_MS:
+                    yield place.error(
+                        f"emit.{name} is {format_duration(every)}; 50ms is the least",
+                        ("emit", name),
+                        "take 200ms: rows leave changed keys only",
+                    )
+            if emit.early > window_ms and emit.early != _EARLY_DEFAULT_MS:
                 yield place.error(
                     f"emit.early is {format_duration(emit.early)}, longer than the window",
                     ("emit", "early"),

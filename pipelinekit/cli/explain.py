@@ -7,7 +7,7 @@ import difflib
 import click
 
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.findings import PAGES, page_text
+from pipelinekit.spec.findings import page_text, pages
 
 
 @click.command()
@@ -17,13 +17,14 @@ def explain(code: str | None) -> int:
 
     Without a code, lists them all.
     """
+    known = pages()
     if code is None:
-        for page in PAGES.values():
+        for page in known.values():
             click.echo(f"{page.code}  {page.title}")
         return 0
-    found = PAGES.get(code.upper())
+    found = known.get(code.upper())
     if found is None:
-        close = difflib.get_close_matches(code.upper(), PAGES, n=1)
+        close = difflib.get_close_matches(code.upper(), known, n=1)
         help = f"did you mean {close[0]}?" if close else "list them all with `pipelinekit explain`"
         raise UsageError(f'there is no finding "{code}"', help=help)
     click.echo(page_text(found), nl=False)

@@ -171,7 +171,8 @@ def test_init_makes_a_project_that_validates_and_passes(tmp_path: Path) -> None:
 
 
 def test_run_without_a_broker_exits_3_with_the_address_and_the_next_step(tmp_path: Path) -> None:
-    project = 'spec_version: 1\nenvironments: { local: { KAFKA: "127.0.0.1:1", CLICKHOUSE: "http://127.0.0.1:1" } }\n'
+    addresses = '{ KAFKA: "127.0.0.1:1", CLICKHOUSE: "http://127.0.0.1:1" }'
+    project = f"spec_version: 1\nenvironments: {{ local: {addresses} }}\n"
     done = run("run", cwd=make_project(tmp_path, project=project))
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pipelinekit.cli.render import FORMATS, rendered, summary
-from pipelinekit.diagnostics import Report
+from pipelinekit.diagnostics import Report, Severity
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.project import LOCAL, Project, find_root, load, process_variables
+from pipelinekit.spec.document import Document
+from pipelinekit.spec.layout import PROJECT_FILE, find_root
+from pipelinekit.spec.layout import shown as shown_path
+from pipelinekit.spec.project import LOCAL, Project, load, process_variables
 from pipelinekit.spec.resolve import Resolved, resolve
+from pipelinekit.spec.variables import open_names
 
 if TYPE_CHECKING:
     from pipelinekit.plan.model import Plan
@@ -79,11 +83,64 @@ def check(
     report.add(*checks.run(resolved))
     selected = _selected(project, paths)
     if paths and not _is_whole(root, paths):
-        files = {f for f in project.documents if _lies_in(f, paths)}
-        report.findings = [f for f in report.findings if f.span.file in files]
-        report.files = len(files)
-        report.metrics = len(selected)
-    return Checked(project, resolved, report, selected)
+        _keep_named(project, report, paths, selected)
+    checked = Checked(project, resolved, report, selected)
+    if with_process_environment and not report.has_errors:
+        _refuse_open_variables(checked)
+    return checked
+
+
+def _keep_named(
+    project: Project, report: Report, paths: Sequence[Path], selected: frozenset[str]
+) -> None:
+    """Leave in the report what the paths name, and the errors of what that needs."""
+    named = {file for file in project.documents if _lies_in(file, paths)}
+    named |= {f.span.file for f in report.findings if _lies_in(f.span.file, paths)}
+    if not named:
+        shown = ", ".join(map(str, paths))
+        raise UsageError(
+            f"there is no spec in {shown}", help="name a .yaml file, or a folder of them"
+        )
+    needed = {shown_path(project.root / PROJECT_FILE)}
+    for name in selected:
+        needed |= _needed(project, name)
+    report.findings = [
+        finding
+        for finding in report.findings
+        if finding.span.file in named
+        or (finding.span.file in needed and finding.severity is Severity.ERROR)
+    ]
+    report.files = len(named | needed)
+    report.metrics = len(selected)
+
+
+def _needed(project: Project, metric: str) -> set[str]:
+    """The files that a metric's rows follow from."""
+    loaded = project.metrics[metric]
+    needed = {loaded.document.file, *(test.document.file for test in project.tests[metric])}
+    for kind, specs, names in (
+        ("source", project.sources, [loaded.spec.source]),
+        ("sink", project.sinks, loaded.spec.sink),
+    ):
+        needed |= {specs[name].document.file for name in names if name in specs}
+        needed |= {project.unread[kind, n] for n in names if (kind, n) in project.unread}
+    return needed
+
+
+def _refuse_open_variables(checked: Checked) -> None:
+    """Raises UsageError if what is chosen needs a variable that is set nowhere."""
+    project = checked.project
+    metrics = [project.metrics[name].spec for name in checked.selected]
+    sources = {m.source for m in metrics} & project.sources.keys()
+    sinks = {sink for m in metrics for sink in m.sink} & project.sinks.keys()
+    specs = [project.sources[name].spec for name in sources]
+    texts = [repr(spec.model_dump()) for spec in (*specs, *(project.sinks[n].spec for n in sinks))]
+    if names := open_names(texts):
+        raise UsageError(
+            f"{', '.join(names)}: set neither in the environment {project.environment} of "
+            f"{PROJECT_FILE} nor in the process",
+            help=f"set it for this call: {names[0]}=… pipelinekit …",
+        )
 
 
 def project_root(paths: Sequence[Path]) -> Path:
@@ -119,15 +176,24 @@ def plans_of(checked: Checked) -> tuple[Plan, ...]:
 
 
 def report_findings(
-    checked: Checked, format: str, reports: Sequence[tuple[str, str]], *, quiet: bool
+    report: Report,
+    documents: Mapping[str, Document],
+    format: str,
+    reports: Sequence[tuple[str, str]],
+    *,
+    quiet: bool,
 ) -> None:
     """Findings to stdout in the format, to files as asked, a summary to stderr."""
-    documents = checked.project.documents
-    click.echo(rendered(format, checked.report, documents), nl=False)
+    click.echo(rendered(format, report, documents), nl=False)
     for kind, file in reports:
-        Path(file).write_text(rendered(kind, checked.report, documents), encoding="utf-8")
+        try:
+            Path(file).write_text(rendered(kind, report, documents), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"the report {file} can't be written: {error.strerror}", help="name another file"
+            ) from error
     if not quiet and format == "text":
-        click.echo(summary(checked.report), err=True)
+        click.echo(summary(report), err=True)
 
 
 def parse_report(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pipelinekit.cli.common import Checked, check, environment_option, paths_argument
+
+Row = dict[str, str | int]
 
 
 @click.command("list")
@@ -16,24 +19,41 @@ from pipelinekit.cli.common import Checked, check, environment_option, paths_arg
 @environment_option
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
 def list_specs(paths: tuple[Path, ...], environment: str, format: str) -> int:
-    """List the metrics in PATH with their source, key, window, tests and owner."""
+    """List the metrics in PATH, and the sources and sinks that they name.
+
+    Specs with findings are listed as far as they can be read: see `pipelinekit validate`.
+    """
     checked = check(paths, environment)
-    rows = [_row(checked, name) for name in sorted(checked.selected)]
+    tables = {
+        "metrics": [_metric(checked, name) for name in sorted(checked.selected)],
+        "sources": [_source(checked, name) for name in sorted(_named(checked, "source"))],
+        "sinks": [_sink(checked, name) for name in sorted(_named(checked, "sink"))],
+    }
     if format == "json":
-        click.echo(json.dumps({"metrics": rows}, ensure_ascii=False))
-        return 0
-    columns = ("metric", "source", "key", "window", "lateness", "sink", "tests", "owner")
-    table = [columns, *([str(row[c]) for c in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
-    for line in table:
-        click.echo("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+        click.echo(json.dumps(tables, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_aligned(rows) for rows in tables.values() if rows), nl=False)
+    if checked.report.has_errors:
+        click.echo("some specs have findings: pipelinekit validate shows them", err=True)
     return 0
 
 
-def _row(checked: Checked, name: str) -> dict[str, Any]:
+def _named(checked: Checked, kind: str) -> set[str]:
+    """The sources or sinks to list: those of the chosen metrics, all if all are chosen."""
+    project = checked.project
+    specs = project.sources if kind == "source" else project.sinks
+    if checked.selected == project.metrics.keys():
+        return set(specs)
+    chosen = [project.metrics[name].spec for name in checked.selected]
+    named = {m.source for m in chosen} if kind == "source" else {s for m in chosen for s in m.sink}
+    return named & specs.keys()
+
+
+def _metric(checked: Checked, name: str) -> Row:
     from pipelinekit.units import format_duration
 
-    spec = checked.project.metrics[name].spec
+    loaded = checked.project.metrics[name]
+    spec = loaded.spec
     return {
         "metric": name,
         "source": spec.source,
@@ -42,6 +62,40 @@ def _row(checked: Checked, name: str) -> dict[str, Any]:
         "lateness": format_duration(spec.lateness.allowed),
         "sink": ", ".join(spec.sink),
         "tests": len(checked.project.tests.get(name, ())),
-        "owner": spec.owner,
-        "file": checked.project.metrics[name].document.file,
+        "owner": spec.owner or "–",
+        "file": loaded.document.file,
     }
+
+
+def _source(checked: Checked, name: str) -> Row:
+    loaded = checked.project.sources[name]
+    spec = loaded.spec
+    return {
+        "source": name,
+        "topic": spec.topic,
+        "brokers": spec.brokers,
+        "format": spec.format,
+        "fields": len(spec.fields),
+        "owner": spec.owner or "–",
+        "file": loaded.document.file,
+    }
+
+
+def _sink(checked: Checked, name: str) -> Row:
+    loaded = checked.project.sinks[name]
+    spec = loaded.spec
+    address = getattr(spec, "url", None) or getattr(spec, "brokers", None) or "–"
+    return {
+        "sink": name,
+        "type": spec.type,
+        "address": re.sub(r"//[^/@]*@", "//…@", str(address)),
+        "owner": spec.owner or "–",
+        "file": loaded.document.file,
+    }
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    table = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[place]) for line in table) for place in range(len(rows[0]))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in table)
+    return "".join(line.rstrip() + "\n" for line in lines)

@@ -43,6 +43,8 @@ class Verbs(click.Group):
         module, attribute, _ = VERBS[cmd_name]
         loaded = importlib.import_module(f"pipelinekit.cli.{module}")
         command: click.Command = getattr(loaded, attribute)
+        if all(parameter.name != "verbose" for parameter in command.params):
+            command.params.append(_verbose())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,6 +102,13 @@ def _exit_code() -> int:
     return result if isinstance(result, int) else 0
 
 
+def _verbose() -> click.Option:
+    """The option of verbs that have nothing more to say than the traceback of a bug."""
+    return click.Option(
+        ["-v", "--verbose"], is_flag=True, expose_value=False, help="Show tracebacks."
+    )
+
+
 def _said(error: PipelinekitError, code: int) -> int:
     print(f"error: {error.message}", file=sys.stderr)
     if error.help:
@@ -110,7 +119,7 @@ def _said(error: PipelinekitError, code: int) -> int:
 def _bug(error: Exception) -> int:
     what = error.message if isinstance(error, Bug) else f"{type(error).__name__}: {error}"
     print(f"error: this is a bug of pipelinekit: {what}", file=sys.stderr)
-    if os.environ.get("PIPELINEKIT_TRACEBACK") or "-v" in sys.argv:
+    if os.environ.get("PIPELINEKIT_TRACEBACK") or {"-v", "--verbose"} & {*sys.argv}:
         traceback.print_exception(error)
     else:
         print("  help: run it again with -v, and report what it prints", file=sys.stderr)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 
 from pipelinekit.diagnostics import Diagnostic, Report, Severity
-from pipelinekit.spec.document import Document
+from pipelinekit.spec.document import Document, Scalar
 
 FORMATS = ("text", "json", "github")
 _LINE_MAX = 160
-_UNQUOTED = ("PK407",)  # the line holds a password
+# A line of a source, sink or project file that may hold a secret is not quoted.
+_SECRET = re.compile(r"pass|secret|token|://[^/\s]*@", re.IGNORECASE)
 
 
 def rendered(format: str, report: Report, documents: Mapping[str, Document]) -> str:
@@ -40,19 +43,51 @@ def _count(number: int, noun: str) -> str:
 def _text(finding: Diagnostic, document: Document | None) -> str:
     span = finding.span
     head = f"{span.file}:{span.line}:{span.column}: {finding.severity.value}[{finding.code}]: "
-    lines = [head + finding.message]
-    if document is not None and document.text and finding.code not in _UNQUOTED:
-        source = document.text.split("\n")
-        if 1 <= span.line <= len(source):
-            text = source[span.line - 1].rstrip("\r").replace("\t", " ")[:_LINE_MAX]
-            end = span.end_column if span.end_line == span.line else len(text) + 1
-            marks = "^" * max(1, min(end, len(text) + 1) - span.column)
-            number = f"{span.line:>4}"
-            lines.append(f"{number} | {text}")
-            lines.append(f"{' ' * len(number)} | {' ' * (span.column - 1)}{marks}")
+    lines = [_seen(head + finding.message)]
+    if document is not None and (line := _line(finding, document)) is not None:
+        end = span.end_column if span.end_line == span.line else len(line) + 1
+        number = f"{span.line:>4}"
+        text, marks = _excerpt(line, span.column - 1, min(end - 1, len(line)))
+        lines += [f"{number} | {text}", f"{' ' * len(number)} | {marks}"]
     if finding.help:
-        lines.append(f"  help: {finding.help}")
+        lines.append(_seen(f"  help: {finding.help}"))
     return "\n".join(lines) + "\n"
+
+
+def _line(finding: Diagnostic, document: Document) -> str | None:
+    """The line that the finding is about, if there is one and it holds no secret."""
+    lines = document.text.split("\n")
+    if not document.text or not 1 <= finding.span.line <= len(lines):
+        return None
+    line = lines[finding.span.line - 1].rstrip("\r").replace("\t", " ")
+    kind = document.node(("kind",))
+    is_metric = isinstance(kind, Scalar) and kind.value in ("metric", "test")
+    return line if is_metric or not _SECRET.search(line) else None
+
+
+def _excerpt(line: str, start: int, end: int) -> tuple[str, str]:
+    """What is shown of the line, and the marks below the characters from `start` to `end`."""
+    first = 0 if start < _LINE_MAX // 2 else start - _LINE_MAX // 4
+    last = min(len(line), first + _LINE_MAX)
+    before = ("…" if first else "") + _seen(line[first:start])
+    marked = _seen(line[start : min(end, last)])
+    after = _seen(line[max(start, min(end, last)) : last]) + ("…" if last < len(line) else "")
+    return before + marked + after, " " * _width(before) + "^" * max(1, _width(marked))
+
+
+def _seen(text: str) -> str:
+    """The text without what would move a terminal's cursor or can't be seen."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def _width(text: str) -> int:
+    """The columns that a terminal gives the text."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def _json(report: Report) -> str:
@@ -78,7 +113,15 @@ def _json(report: Report) -> str:
 def _github(finding: Diagnostic) -> str:
     span = finding.span
     message = finding.message + (f" — {finding.help}" if finding.help else "")
-    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    place = f"file={span.file},line={span.line},col={span.column}"
+    place = f"file={_property(span.file)},line={span.line},col={span.column}"
     ends = f"endLine={span.end_line},endColumn={span.end_column}"
-    return f"::{finding.severity.value} {place},{ends},title={finding.code}::{escaped}"
+    head = f"::{finding.severity.value} {place},{ends},title={finding.code}"
+    return f"{head}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

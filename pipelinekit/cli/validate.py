@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pipelinekit.cli.common import (
     verbosity_options,
 )
 from pipelinekit.cli.render import FORMATS
-from pipelinekit.diagnostics import Severity
+from pipelinekit.diagnostics import Diagnostic, Report
 from pipelinekit.spec.models import ProjectSpec
 from pipelinekit.spec.project import LOCAL, PROJECT_FILE
 
@@ -57,18 +58,27 @@ def validate(
     All findings at once, each with its place and a next step. `-e all` checks every environment.
     Exit code: 0 fine, 1 findings, 2 nothing to check.
     """
-    failed = False
     environments = _environments(paths) if environment == "all" else [environment]
-    for number, name in enumerate(environments):
-        checked = check(paths, name)
-        report_findings(checked, format, reports if number == 0 else (), quiet=quiet)
-        failed |= _fails(checked, warnings)
-    return 1 if failed else 0
+    checks = [check(paths, name) for name in environments]
+    report = _merged(checks)
+    report_findings(report, checks[0].project.documents, format, reports, quiet=quiet)
+    return 1 if report.has_errors or (warnings == "error" and report.findings) else 0
 
 
-def _fails(checked: Checked, warnings: str | None) -> bool:
-    is_strict = warnings == "error"
-    return any(is_strict or f.severity is Severity.ERROR for f in checked.report.findings)
+def _merged(checks: Sequence[Checked]) -> Report:
+    """One report: what only some environments have names them."""
+    report = Report(files=checks[0].report.files, metrics=checks[0].report.metrics)
+    names: dict[Diagnostic, list[str]] = {}
+    for checked in checks:
+        for finding in dict.fromkeys(checked.report.findings):
+            names.setdefault(finding, []).append(checked.project.environment)
+    for finding, environments in names.items():
+        if len(environments) < len(checks):
+            where = f"{finding.message} (in {', '.join(environments)})"
+            report.add(dataclasses.replace(finding, message=where))
+        else:
+            report.add(finding)
+    return report
 
 
 def _environments(paths: tuple[Path, ...]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Generic, TypeVar
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 from pipelinekit.diagnostics import Diagnostic, Report, Span
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.document import BYTES_MAX, Document, Path, read
+from pipelinekit.spec.document import BYTES_MAX, Document, Path, dotted, read
 from pipelinekit.spec.layout import (
     FOLDERS,
     KINDS,
@@ -41,6 +42,7 @@ from pipelinekit.spec.variables import filled, refused
 __all__ = ["LOCAL", "PROJECT_FILE", "Loaded", "LoadedTest", "Project", "find_root", "load"]
 LOCAL = "local"
 _METRIC_DEFAULTS = ("owner", "sink", "lateness", "emit")
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN", re.IGNORECASE)
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -76,7 +78,7 @@ class LoadedTest:
 class Project:
     """All specs of a project for one environment, by name.
 
-    `unread` are the (kind, name) of specs that are there and have findings of their own.
+    `unread` has the file of each (kind, name) that is there and has findings of its own.
     """
 
     root: FilePath
@@ -87,7 +89,7 @@ class Project:
     metrics: Mapping[str, Loaded[MetricSpec]]
     tests: Mapping[str, Sequence[LoadedTest]]
     documents: Mapping[str, Document]
-    unread: frozenset[tuple[str, str]] = frozenset()
+    unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class _Loading:
     metrics: dict[str, Loaded[MetricSpec]] = field(default_factory=dict)
     test_files: list[Loaded[TestFileSpec]] = field(default_factory=list)
     documents: dict[str, Document] = field(default_factory=dict)
-    unread: set[tuple[str, str]] = field(default_factory=set)
+    unread: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def load(
@@ -146,7 +148,7 @@ def load(
         metrics=loading.metrics,
         tests=tests,
         documents=loading.documents,
-        unread=frozenset(loading.unread),
+        unread=loading.unread,
     )
     return project, report
 
@@ -161,8 +163,24 @@ def _project_file(root: FilePath, report: Report) -> tuple[Document, ProjectSpec
     if document.root is None:
         return document, None
     spec, findings = shaped(document, ProjectSpec, "project", document.data())
-    report.add(*findings, *refused(document, document.data()))
+    report.add(*findings, *refused(document, document.data()), *_secrets(document))
     return document, spec
+
+
+def _secrets(document: Document) -> Iterator[Diagnostic]:
+    """A finding for each variable of an environment whose name says that it is a secret."""
+    environments = document.data().get("environments")
+    for environment, values in (environments if isinstance(environments, dict) else {}).items():
+        for name in values if isinstance(values, dict) else ():
+            if _SECRET.search(name):
+                path = ("environments", environment, name)
+                yield Diagnostic(
+                    "PK407",
+                    f"{name} is a secret by its name, and this file is not the place for one",
+                    document.span(path, key=True),
+                    f"delete it, and set the variable {name} where it runs",
+                    dotted(path),
+                )
 
 
 def _read(path: FilePath, report: Report) -> Document:
@@ -189,7 +207,7 @@ def _load_file(loading: _Loading, folder: str, path: FilePath) -> None:
         if kind is not None:
             _load_kind(loading, kind, document)
     if len(loading.report.findings) > before or not is_whole:
-        loading.unread.add((FOLDERS[folder][0], stem(path)))
+        loading.unread[FOLDERS[folder][0], stem(path)] = document.file
 
 
 def _kind(loading: _Loading, folder: str, document: Document, path: FilePath) -> str | None:

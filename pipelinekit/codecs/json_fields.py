@@ -209,19 +209,21 @@ def _timestamps(spec: FieldSpec, values: list[Any]) -> ColumnResult:
         numbers = pl.Series(spec.name, values, dtype=pl.Int64)
     except (TypeError, OverflowError):  # texts among them
         return _by_value(spec, values, _from_json)
+    # Least and greatest, not a mask: a Series' comparisons are whole queries of polars.
+    for value in (numbers.min(), numbers.max()):
+        try:
+            if isinstance(value, int):
+                _time(spec.unit, value)
+        except ValueError:
+            return _by_value(spec, values, _from_json)
     match spec.unit:
         case "s":
-            in_range = numbers.is_between(TIME_MIN_MS // 1000, TIME_MAX_MS // 1000)
-            times = numbers.clip(TIME_MIN_MS // 1000, TIME_MAX_MS // 1000) * 1000
+            numbers = numbers * 1000
         case "us":
-            times = numbers // 1000
-            in_range = times.is_between(TIME_MIN_MS, TIME_MAX_MS)
+            numbers = numbers // 1000
         case _:
-            times = numbers
-            in_range = times.is_between(TIME_MIN_MS, TIME_MAX_MS)
-    if not in_range.all(ignore_nulls=True):
-        return _by_value(spec, values, _from_json)
-    return ColumnResult(times.cast(pl.Datetime("ms", "UTC")))
+            pass
+    return ColumnResult(numbers.cast(pl.Datetime("ms", "UTC")))
 
 
 def _by_value(

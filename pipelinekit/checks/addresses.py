@@ -11,7 +11,7 @@ from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path
 from pipelinekit.spec.models import ClickHouseSinkSpec, KafkaSinkSpec
 from pipelinekit.spec.resolve import Resolved
-from pipelinekit.spec.variables import is_open
+from pipelinekit.spec.variables import open_names
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 _BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
@@ -26,7 +26,7 @@ class TopicsAreNames:
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
         read = {source.spec.topic: name for name, source in resolved.project.sources.items()}
         for place, path, topic, what in _topics(resolved, self.code):
-            if is_open(topic):
+            if open_names([topic]):
                 continue
             if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
                 help = "use letters, digits, . _ and -, 249 at most"
@@ -65,7 +65,7 @@ class AddressesCanBe:
 
 
 def _brokers(place: Place, text: str) -> Iterable[Diagnostic]:
-    for broker in [] if is_open(text) else text.split(","):
+    for broker in [] if open_names([text]) else text.split(","):
         found = _BROKER.fullmatch(broker.strip())
         if not found or not 1 <= int(found[1]) <= _PORT_MAX:
             yield place.error(
@@ -76,7 +76,7 @@ def _brokers(place: Place, text: str) -> Iterable[Diagnostic]:
 
 
 def _url(place: Place, text: str) -> Iterable[Diagnostic]:
-    if is_open(text) or _has_password(text):  # a password is PK407's affair
+    if open_names([text]) or _has_password(text):  # a password is PK407's affair
         return
     try:
         parts = urlsplit(text)

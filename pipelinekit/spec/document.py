@@ -18,7 +18,7 @@ BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
 NODES_MAX = 20_000
 
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
+_INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _OCTAL_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -207,7 +207,7 @@ class _Builder:
         except _Stop:
             return None
         except _yaml_error() as error:
-            self._syntax(error, text)
+            self._syntax(error)
             return None
 
     def _document(self, events: Iterator[Any]) -> Entries | None:
@@ -391,23 +391,30 @@ class _Builder:
     def _add(self, code: str, message: str, span: Span, help: str | None = None) -> None:
         self.findings.append(Diagnostic(code, message, span, help))
 
-    def _syntax(self, error: Any, text: str) -> None:
+    def _syntax(self, error: Any) -> None:
         if any(f.code == "PK009" for f in self.findings):
             return  # what follows a comma that splits a text is no YAML either
-        mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        lines = text.splitlines()
+        context = getattr(error, "context", None)
+        line, column = self._place_of(error)
         help = None
-        if line <= len(lines) and "\t" in lines[line - 1][:column]:
+        if "\t" in self._lines[line - 1][:column]:
             help = "indent with spaces: YAML takes no tabs"
         elif "mapping values" in problem:
             help = "put a value that holds a colon in quotes"
-        elif "did not find expected" in problem and line <= len(lines):
+        elif "did not find expected" in problem or "end of stream" in problem:
             help = "look for a bracket, brace or quote that isn't closed in this line or before"
-        last = max(1, len(lines))
-        place = Span(self.file, min(line, last), column, min(line, last), column + 1)
-        self._add("PK001", f"not YAML: {problem}", place, help)
+        message = f"not YAML: {problem}{f' {context}' if context else ''}"
+        place = Span(self.file, line, column, line, column + 1)
+        self._add("PK001", message, place, help)
+
+    def _place_of(self, error: Any) -> tuple[int, int]:
+        """Where a reader would look: for what isn't closed its start, else where reading failed."""
+        last = len("\n".join(self._lines).rstrip().split("\n"))
+        for mark in (getattr(error, "problem_mark", None), getattr(error, "context_mark", None)):
+            if mark is not None and mark.line < last:
+                return mark.line + 1, mark.column + 1
+        return last, len(self._lines[last - 1].rstrip()) + 1
 
 
 def _resolve(text: str) -> str | int | float | bool | None:

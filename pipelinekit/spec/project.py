@@ -26,6 +26,7 @@ from pipelinekit.spec.layout import (
     stem,
 )
 from pipelinekit.spec.models import (
+    NAME,
     SECRET_NAME,
     SINK_MODELS,
     MetricSpec,
@@ -239,7 +240,9 @@ def _check_name(loading: _Loading, kind: str, document: Document, path: FilePath
     """A spec is named as its file is; tests are in `<metric>.test.yaml`."""
     key = "metric" if kind == "test" else "name"
     name = document.data().get(key)
-    if not isinstance(name, str) or (name == stem(path) and is_test_file(path) == (kind == "test")):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return  # said of the name itself
+    if name == stem(path) and is_test_file(path) == (kind == "test"):
         return
     of = "tests are of the metric" if kind == "test" else f"the {kind} is named"
     suffix = ".test.yaml" if kind == "test" else ".yaml"

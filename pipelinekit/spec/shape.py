@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pipelinekit.diagnostics import Diagnostic
-from pipelinekit.spec.document import Document, Path, dotted
+from pipelinekit.spec.document import Document, Entries, Path, dotted
 from pipelinekit.spec.unbuilt import (
     NOT_BUILT,
     NOT_BUILT_KINDS,
     NOT_BUILT_VALUES,
     without_unbuilt,
 )
-from pipelinekit.types import TYPE_NAMES
 
 __all__ = ["NOT_BUILT", "NOT_BUILT_KINDS", "NOT_BUILT_VALUES", "dotted", "shaped"]
 NOTHING_FILLED: Mapping[Path, str | None] = MappingProxyType({})
@@ -133,8 +132,15 @@ def _findings(
     for path, error in errors:
         if error["type"] in _WANTED:
             wanted.setdefault(path, {})[_WANTED[error["type"]]] = None
+    meant = {
+        (*path[:-1], _meant(document, model, path))
+        for path, e in errors
+        if e["type"] == "extra_forbidden"
+    }
     findings = []
     for path, error in errors:
+        if error["type"] == "missing" and path in meant:
+            continue  # it is there, under another name
         if error["type"] not in _WANTED:
             findings.append(_finding(document, model, path, error))
             continue
@@ -178,8 +184,7 @@ def _finding(document: Document, model: type[BaseModel], path: Path, error: Any)
                 "PK300", _cut(error["msg"]), span, "write it as 200ms, 10m or 7d", where
             )
         case "type":
-            help = f"the types are {', '.join(TYPE_NAMES)}"
-            return Diagnostic("PK401", _cut(error["msg"]), span, help, where)
+            return Diagnostic("PK401", _cut(error["msg"]), span, None, where)
         case "too_short":
             return Diagnostic("PK106", f"{path[-1]} is empty", span, "put at least one in", where)
         case _:
@@ -210,12 +215,20 @@ def _cut(text: str, length: int = 200) -> str:
 
 
 def _unknown_key(document: Document, model: type[BaseModel], path: Path) -> Diagnostic:
+    meant = _meant(document, model, path)
+    known = ", ".join(sorted(_known_keys(model, path[:-1])))
+    help = f"did you mean {meant}?" if meant else f"the keys here are {known}"
+    message = f'unknown key "{str(path[-1])[:_SHOWN_MAX]}"'
+    return Diagnostic("PK101", message, document.span(path, key=True), help, dotted(path))
+
+
+def _meant(document: Document, model: type[BaseModel], path: Path) -> str | None:
+    """The key that was probably meant by an unknown one: a synonym's, or the nearest."""
     key = str(path[-1])[:_SHOWN_MAX]
-    known = sorted(_known_keys(model, path[:-1]))
-    meant = SYNONYMS.get(key) if SYNONYMS.get(key) in known else _close(key, known)
-    help = f"did you mean {meant}?" if meant else f"the keys here are {', '.join(known)}"
-    span = document.span(path, key=True)
-    return Diagnostic("PK101", f'unknown key "{key}"', span, help, dotted(path))
+    parent = document.node(path[:-1])
+    taken = parent.nodes.keys() if isinstance(parent, Entries) else frozenset()
+    free = sorted(_known_keys(model, path[:-1]) - taken)
+    return SYNONYMS[key] if SYNONYMS.get(key) in free else _close(key, free)
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> set[str]:

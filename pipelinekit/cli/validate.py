@@ -82,7 +82,7 @@ def _merged(checks: Sequence[Checked]) -> Report:
 
 
 def _environments(paths: tuple[Path, ...]) -> list[str]:
-    from pipelinekit.spec.document import read
+    from pipelinekit.spec.reading import read
     from pipelinekit.spec.shape import shaped
 
     file = project_root(paths) / PROJECT_FILE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pipelinekit.spec.document import read
+from pipelinekit.spec.reading import read
 
 METRIC_FILE = "metrics/views.yaml"
 _FILE = "findings.yaml"

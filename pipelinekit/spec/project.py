@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from pipelinekit.diagnostics import Diagnostic, Report, Span
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.document import BYTES_MAX, Document, Path, dotted, read
+from pipelinekit.spec.document import Document, Path, dotted
 from pipelinekit.spec.layout import (
     FOLDERS,
     KINDS,
@@ -36,6 +36,7 @@ from pipelinekit.spec.models import (
     TestFileSpec,
     TestSpec,
 )
+from pipelinekit.spec.reading import BYTES_MAX, read
 from pipelinekit.spec.shape import shaped
 from pipelinekit.spec.unbuilt import NOT_BUILT_KINDS, NOT_BUILT_VALUES, unbuilt
 from pipelinekit.spec.variables import filled, refused

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelinekit.spec.document import BYTES_MAX, NODES_MAX, Document, read
+from pipelinekit.spec.document import Document
+from pipelinekit.spec.reading import BYTES_MAX, NODES_MAX, read
 
 
 def codes(document: Document) -> list[str]:

@@ -45,7 +45,7 @@ def comparable(call: Call, values: Sequence[pl.Expr]) -> list[pl.Expr]:
     import polars as pl
 
     typed = all_widened(call, values)
-    if not any(_may_be_uniform(a) for a in call.arguments):
+    if not fields_of(call) or not any(_may_be_uniform(a) for a in call.arguments):
         return typed
     return [
         v if fields_of(a) else pl.repeat(v, pl.len())

@@ -145,8 +145,9 @@ class _Parser:
                 )
             case "operator", "-":
                 operand = self.expression(_SIGN_POWER)
-                if operand.kind == "number" and not operand.value.startswith("-"):
-                    return Node("number", "-" + operand.value, (), token.start, operand.end)
+                if operand.kind == "number":
+                    value = ("-" + operand.value).removeprefix("--")
+                    return Node("number", value, (), token.start, operand.end)
                 return _call("operator", "neg", (operand,), token.start, operand.end)
             case "keyword", "not" if power <= _NOT_POWER:
                 operand = self.expression(_NOT_POWER)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions import polars_numbers, polars_text, polars_times
 from pipelinekit.spec.expressions.polars_values import all_widened, comparable, widened
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
+from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal, fields_of
+from pipelinekit.types import Type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +30,15 @@ def to_polars(expression: Expression) -> pl.Expr:
         case Field(name=name):
             return pl.col(name)
         case Call(function=function, arguments=arguments):
-            return _COMPILERS[function](expression, [to_polars(a) for a in arguments])
+            compiled = _COMPILERS[function](expression, [to_polars(a) for a in arguments])
+            return compiled if fields_of(expression) else _computed(compiled, expression.type)
+
+
+def _computed(constant: pl.Expr, kind: Type) -> pl.Expr:
+    """The literal that an expression without fields comes to."""
+    import polars as pl
+
+    return pl.lit(pl.select(constant).item(), dtype=polars_type(kind))
 
 
 def _comparison(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:

@@ -16,7 +16,7 @@ from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
 from pipelinekit.types import FLOAT, Kind, Type, decimal_type
 
 Value = str | bool | int | float | Decimal | dt.datetime | dt.date | None
-_CONTEXT = decimal.Context(prec=200, rounding=decimal.ROUND_HALF_UP)
+_CONTEXT = decimal.Context(prec=800, rounding=decimal.ROUND_HALF_UP)
 _SUB_DAY = {"second": 1, "minute": 60, "hour": 3600}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlglot
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -26,7 +26,7 @@ def test_operators_bind_as_in_sql(data: st.DataObject) -> None:
         ours = parse(text)
     except SyntaxProblem:
         # The language asks for brackets where engines differ.
-        reject()
+        return
 
     assert _ours(ours) == _theirs(sqlglot.parse_one(text, read="postgres"))
 

@@ -25,7 +25,8 @@ def resolve(project: Project) -> Resolved:
         notes = Notes(loaded)
         metric = _metric(project, loaded, notes)
         findings += notes.findings
-        if metric is not None and not notes.findings:
+        is_whole = ("metric", name) not in project.unread
+        if metric is not None and is_whole and not notes.findings:
             metrics[name] = metric
     return Resolved(project, metrics, tuple(findings))
 

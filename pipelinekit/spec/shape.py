@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -56,6 +56,8 @@ def shaped(
 ) -> tuple[M | None, list[Diagnostic]]:
     """The model that `data` (the document's, perhaps completed) makes, and what stands against.
 
+    Where only keys are unknown, the model is made without them, beside the findings.
+
     `filled` names the places where a variable stood, with its text, None where it is still open.
     These are read as the type that their key has.
     """
@@ -70,7 +72,10 @@ def shaped(
     paths = [path for path, _ in removed]
     found = [(_place(e, remaining), e) for e in errors]
     found = [(path, e) for path, e in found if not _follows(e, path, paths)]
-    return None, findings + _findings(document, model, found)
+    if not removed and all(e["type"] == "extra_forbidden" for _, e in found):
+        # Only unknown keys: the rest can still be checked, so that all findings come at once.
+        made, _ = _tried(model, _without(remaining, [path for path, _ in found]))
+    return made, findings + _findings(document, model, found)
 
 
 def _tried(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Any]]:
@@ -78,6 +83,16 @@ def _tried(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Any]
         return model.model_validate(data), []
     except ValidationError as error:
         return None, list(error.errors(include_url=False))
+
+
+def _without(data: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+    data = copy.deepcopy(data)
+    for path in paths:
+        holder: Any = data
+        for step in path[:-1]:
+            holder = holder[step]
+        del holder[path[-1]]
+    return data
 
 
 def _retyped(
@@ -152,8 +167,9 @@ def _findings(
             words.remove("a whole number")
         said = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
         message = f"{said} is wanted here, and it is {_shown(error.get('input'))}"
-        span = document.span(path)
-        findings.append(Diagnostic("PK104", message, span, None, dotted(path)))
+        keys = sorted(_known_keys(model, path)) if "a mapping of keys" in words else ()
+        help = f"its keys are {', '.join(keys)}" if keys else None
+        findings.append(Diagnostic("PK104", message, document.span(path), help, dotted(path)))
     return findings
 
 

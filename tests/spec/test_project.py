@@ -261,3 +261,16 @@ def test_metric_without_tests_is_only_a_warning(tmp_path: Path) -> None:
     folder = make_project(tmp_path, metric=METRIC.split("tests:")[0])
     (finding,) = check(folder)[1]
     assert (finding.code, finding.severity) == ("PK600", Severity.WARNING)
+
+
+def test_unknown_key_hides_nothing_else(tmp_path: Path) -> None:
+    metric = METRIC.replace("key: [country]", "dimensions: [country]")
+    metric = metric.replace("n: count()", "n: cout()").replace("tumbling: 1m", "tumbling: 7m")
+    folder = make_project(tmp_path, metric=metric.split("tests:")[0])
+    assert said(folder) == ["PK101 views.yaml:5:1", "PK204 views.yaml:7:6", "PK301 views.yaml:9:21"]
+
+
+def test_scalar_for_a_mapping_is_told_its_keys(tmp_path: Path) -> None:
+    folder = make_project(tmp_path, metric=METRIC.replace("{ allowed: 10m }", "10m"))
+    (finding,) = check(folder)[1]
+    assert (finding.code, finding.help) == ("PK104", "its keys are allowed")

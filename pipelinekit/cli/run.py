@@ -109,6 +109,7 @@ def run_plan(
     quiet: bool,
 ) -> int:
     """Run one plan with signals handled and a status line; gives the exit code."""
+    from pipelinekit.runtime.local.collector import settle_collector
     from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
     from pipelinekit.runtime.local.start import StartFrom
     from pipelinekit.runtime.outside import make_ready, opened
@@ -116,6 +117,7 @@ def run_plan(
     if ddl:
         for statement in make_ready(plan):
             _say(quiet, f"{statement.split('(')[0].strip()[:100]}")
+    settle_collector()
     stop = threading.Event()
     with opened(plan, stop) as outside:
         runner = LocalRunner(

@@ -20,7 +20,7 @@ from pipelinekit.engine.ingest import Ingest, Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 
 # One poll: large enough to make a group_by cheap per event when behind, and soon over when not.
-POLL_MESSAGES_MAX = 4_000
+POLL_MESSAGES_MAX = 10_000
 POLL_WAIT_MS = 40
 _ALIGNMENT_CHECK_MS = 200
 

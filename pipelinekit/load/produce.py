@@ -46,8 +46,16 @@ def produce(
     """
     from confluent_kafka import Producer
 
+    failed = 0
+
+    def note_failure(error: object, message: object) -> None:
+        nonlocal failed
+        failed += error is not None
+
     producer = Producer(
         {
+            "on_delivery": note_failure,
+            "delivery.report.only.error": True,
             "bootstrap.servers": brokers,
             "linger.ms": 5,
             "compression.type": "lz4",
@@ -72,13 +80,13 @@ def produce(
         target = int(tick * _TICK_S * rate)
         if count is not None:
             target = min(target, count)
-        _send(producer, topic, stream, sent, target, int(due * 1000))
+        _send(producer, topic, stream, sent, target, int(due * 1000), stop)
         sent.seconds = time.time() - began
         if progress is not None and tick % 100 == 0:
             progress(sent)
         if count is not None and sent.messages >= count:
             break
-    left = producer.flush(_FLUSH_S)
+    left = producer.flush(_FLUSH_S) + failed
     sent.seconds = time.time() - began
     if left:
         raise Unreachable(
@@ -89,7 +97,13 @@ def produce(
 
 
 def _send(
-    producer: object, topic: str, stream: ClickStream, sent: Sent, target: int, due_ms: int
+    producer: object,
+    topic: str,
+    stream: ClickStream,
+    sent: Sent,
+    target: int,
+    due_ms: int,
+    stop: threading.Event | None,
 ) -> None:
     produce = producer.produce  # type: ignore[attr-defined]
     poll = producer.poll  # type: ignore[attr-defined]
@@ -101,6 +115,9 @@ def _send(
                 break
             except BufferError:
                 poll(0.05)
+                if stop is not None and stop.is_set():
+                    sent.messages = number
+                    return
         sent.kinds[message.kind.value] += 1
     sent.messages = max(sent.messages, target)
     poll(0)

@@ -21,6 +21,8 @@ _JITTER_MS = 2_000
 _LATE_MS = (30_000, 300_000)
 _TOO_LATE_MS = (4_000_000, 8_000_000)
 _FUTURE_MS = 3 * 3_600_000
+_FORMS = 5  # of malformed messages; the last is a group of three
+_MESSAGES_PER_FORM = (_FORMS + 2) / _FORMS
 _ZIPF = 2.5  # exponent of the skew: a tenth of the users make 40 % of the events
 
 
@@ -68,6 +70,7 @@ class ClickStream:
     _templates: Sequence[tuple[bytes, bytes, bytes]] = field(init=False)
     _limits: tuple[float, ...] = field(init=False)
     _broken: int = 0
+    _group: list[Message] = field(default_factory=list)
     _last: Message | None = None
 
     def __post_init__(self) -> None:
@@ -75,13 +78,15 @@ class ClickStream:
         self._templates = [self._template(number) for number in range(_TEMPLATES)]
         s = self.shares
         limits, total = [], 0.0
-        for share in (s.malformed, s.late, s.too_late, s.future, s.duplicates):
+        for share in (s.malformed / _MESSAGES_PER_FORM, s.late, s.too_late, s.future, s.duplicates):
             total += share
             limits.append(total)
         self._limits = tuple(limits)
 
     def message(self, number: int, time_ms: int) -> Message:
         """The message of that number, meant to be sent at `time_ms`."""
+        if self._group:  # its messages follow one another
+            return self._group.pop(0)
         draw = self._random.random()
         malformed, late, too_late, future, duplicates = self._limits
         at = time_ms - int(self._random.random() * _JITTER_MS)
@@ -110,19 +115,22 @@ class ClickStream:
         """In turn: truncated, not UTF-8, a wrong type, empty, and parts of one swallowed group."""
         head, tail, key = self._templates[number % _TEMPLATES]
         whole = b"%s%012x%s%d}" % (head, number, tail, at)
+        cut = whole.index(b",")
+        second = whole.index(b",", cut + 1)
         values = (
             whole[:-40],
-            whole.replace(b'"country":"', b'"country":"\xff'),
+            whole.replace(b'"event_type":"', b'"event_type":"\xff'),
             whole.replace(b'"event_type":"', b'"event_type":5,"was":"'),
             b"",
-            # These three in one partition are one JSON object when joined by newlines.
-            b'{"event_id":"',
-            b'","x":"',
-            b'"}',
+            # With the two that follow it one JSON object, when joined by newlines.
+            whole[:cut] + b",",
         )
-        value = values[self._broken % len(values)]
+        form = self._broken % _FORMS
         self._broken += 1
-        return Message(key, value, Kind.MALFORMED)
+        if form == _FORMS - 1:
+            rest = (whole[cut + 1 : second] + b",", whole[second + 1 :])
+            self._group = [Message(key, part, Kind.MALFORMED) for part in rest]
+        return Message(key, values[form], Kind.MALFORMED)
 
     def _template(self, number: int) -> tuple[bytes, bytes, bytes]:
         rng = self._random

@@ -60,9 +60,22 @@ def test_malformed_messages_are_refused_by_the_codec_each_on_its_own() -> None:
     decoded = decoder(fields, "occurred_at").decode([m.value for m in made], [()] * len(made))
     refused = {r.index for r in decoded.refused}
     broken = {i for i, m in enumerate(made) if m.kind is Kind.MALFORMED}
-    # A message without a country stays whole when the byte meant for it has no place.
-    assert refused <= broken
-    assert len(broken - refused) <= len(broken) * 0.05
+    assert refused == broken
+
+
+def test_a_group_is_one_event_when_joined_by_newlines_and_none_apart() -> None:
+    made = messages(2_000, malformed=0.5)
+    found = 0
+    for group in zip(made, made[1:], made[2:], strict=False):
+        try:
+            event = json.loads(b"\n".join(m.value for m in group))
+        except ValueError:
+            continue
+        found += 1
+        assert {m.kind for m in group} == {Kind.MALFORMED}
+        assert len({m.key for m in group}) == 1
+        assert "occurred_at" in event
+    assert found > 50
 
 
 def test_impossible_shares_are_refused() -> None:

@@ -71,6 +71,10 @@ class _Grain:
             self.panes[start_ms] = pane
         return pane
 
+    def wait_ms(self, pane: Pane) -> int:
+        """How long changed rows of the pane may wait."""
+        return self.late_ms if pane.is_closed else self.early_ms
+
     def forgotten_by(self, end_ms: int, watermark_ms: int) -> bool:
         return end_ms + self.metric.plan.allowed_lateness_ms <= watermark_ms
 
@@ -149,6 +153,18 @@ class PaneStore:
     def due(self, now_ms: int) -> bool:
         """Whether `flush` would give anything."""
         return any(True for grain in self._all_grains() for _ in self._due_panes(grain, now_ms))
+
+    def next_due_ms(self) -> int | None:
+        """When `flush` will have something to give, None if nothing waits; may lie in the past."""
+        return min(
+            (
+                pane.dirty_since_ms and pane.dirty_since_ms + grain.wait_ms(pane)
+                for grain in self._all_grains()
+                for pane in grain.panes.values()
+                if pane.dirty_since_ms is not None
+            ),
+            default=None,
+        )
 
     def flush(
         self, now_ms: int, *, rows_max: int | None = None, everything: bool = False
@@ -230,6 +246,12 @@ class PaneStore:
         pane = grain.pane(saved.id.start_ms, self.watermark_ms)
         pane.put(saved.frame, len(grain.key_types))
 
+    def mark_written(self) -> None:
+        """All rows have left already: after a restore, by whom knows that they had."""
+        for grain in self._all_grains():
+            for pane in grain.panes.values():
+                pane.mark_written(pane.dirty_slots(), 0)
+
     @property
     def waiting_rows(self) -> int:
         """Changed rows not yet given by `flush`."""
@@ -255,8 +277,7 @@ class PaneStore:
             since = pane.dirty_since_ms
             if since is None:
                 continue
-            wait = grain.late_ms if pane.is_closed else grain.early_ms
-            if everything or since == 0 or now_ms - since >= wait:
+            if everything or since == 0 or now_ms - since >= grain.wait_ms(pane):
                 yield pane
 
     def _merge_window(self, grains: Sequence[_Grain], start: int, rows: _Rows, now_ms: int) -> None:

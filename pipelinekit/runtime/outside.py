@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from pipelinekit.connectors.base import DeadLetterQueue, Sink
 from pipelinekit.data import SinkSchema
 from pipelinekit.errors import Refused, UsageError
-from pipelinekit.plan.model import Plan, SinkPlan
+from pipelinekit.plan.model import Plan, SinkPlan, SourcePlan
 from pipelinekit.plan.tables import tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
     from pipelinekit.connectors.kafka.source import KafkaSource
     from pipelinekit.connectors.kafka.topics import TopicWanted
 
@@ -37,22 +38,34 @@ class Outside:
 @contextmanager
 def opened(plan: Plan, stop: threading.Event | None = None) -> Iterator[Outside]:
     """All of it, closed at the end. Raises Unreachable or Refused, UsageError for a secret."""
-    from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
-    from pipelinekit.connectors.kafka.source import KafkaSource
-
     with ExitStack() as stack:
-        source = KafkaSource(plan.source.brokers, plan.source.topic)
+        source = make_source(plan.source)
         stack.callback(source.close)
         sinks = {}
         for sink_plan in plan.sinks:
             sink = make_sink(sink_plan, stop)
             stack.callback(sink.close)
             sinks[sink_plan.name] = sink
-        letters = None
-        if plan.source.dead_letters_topic is not None:
-            letters = KafkaDeadLetters(plan.source.brokers, plan.source.dead_letters_topic)
+        letters = make_dead_letters(plan.source)
+        if letters is not None:
             stack.callback(letters.close)
         yield Outside(source, sinks, letters)
+
+
+def make_source(plan: SourcePlan) -> KafkaSource:
+    """The source, not yet asked for anything."""
+    from pipelinekit.connectors.kafka.source import KafkaSource
+
+    return KafkaSource(plan.brokers, plan.topic)
+
+
+def make_dead_letters(plan: SourcePlan) -> KafkaDeadLetters | None:
+    """Where the source's refused events go, None if it names no topic for them."""
+    from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
+
+    if plan.dead_letters_topic is None:
+        return None
+    return KafkaDeadLetters(plan.brokers, plan.dead_letters_topic)
 
 
 def make_sink(plan: SinkPlan, stop: threading.Event | None = None) -> Sink:

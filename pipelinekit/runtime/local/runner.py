@@ -33,12 +33,12 @@ from pipelinekit.runtime.local.shard import (
     Message,
     Output,
     Shard,
-    ShardSettings,
     shard_partitions,
 )
 from pipelinekit.runtime.local.start import Start, StartFrom, fresh_start, resumed
 from pipelinekit.runtime.local.status import Status
 from pipelinekit.runtime.local.writer import Pacer, SinkWriter, Write
+from pipelinekit.runtime.reading import ReadSettings, ShardRead, alignment_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +445,7 @@ class _Job:
 
     def _drain_until_ended(self) -> None:
         """Let shards that wait for room in the queue see that they must stop."""
-        while any(s._thread is not None and s._thread.is_alive() for s in self._shards):
+        while any(s.is_alive for s in self._shards):
             try:
                 self._out.get(timeout=0.05)
             except queue.Empty:
@@ -511,32 +511,27 @@ class _Job:
                 self._times[partition] = PartitionTime(first, watermark_ms=start)
         self._check_positions()
         stop_at = {p: end for p, (_, end) in self._bounds.items()}
-        settings = ShardSettings(
-            align_ms=2 * max(m.window.approximate_ms for m in self._plan.metrics),
+        settings = ReadSettings(
+            align_ms=alignment_ms(self._plan),
             log_append_time=getattr(self._runner.source, "log_append_time", lambda: True)(),
             stop_at=stop_at if self._options.until_end else None,
         )
         shards = []
         for number, mine in enumerate(shard_partitions(sorted(self._times), state.shards)):
-            positions = {p: self._times[p].next_offset for p in mine}
-            shards.append(
-                Shard(
-                    number,
-                    self._runner.source.open(positions),
-                    Ingest(
-                        self._plan.source, self._plan.metrics, self._start.bounds(), state.buckets
-                    ),
-                    ShardTime(
-                        self._plan.source.out_of_orderness_ms,
-                        self._plan.source.idle_after_ms,
-                        {p: self._times[p] for p in mine},
-                        state.published_ms.get(number, NO_TIME),
-                    ),
-                    settings,
-                    self._clock,
-                    self._out,
-                )
+            times = {p: self._times[p] for p in mine}
+            read = ShardRead(
+                self._runner.source.open({p: t.next_offset for p, t in times.items()}),
+                Ingest(self._plan.source, self._plan.metrics, self._start.bounds(), state.buckets),
+                ShardTime(
+                    self._plan.source.out_of_orderness_ms,
+                    self._plan.source.idle_after_ms,
+                    times,
+                    state.published_ms.get(number, NO_TIME),
+                ),
+                settings,
+                self._clock,
             )
+            shards.append(Shard(number, read, self._out))
         return shards
 
     def _check_positions(self) -> None:

@@ -1,0 +1,42 @@
+"""What the graph is parameterised by: plain data that travels to the workers with the DoFns."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipelinekit.engine.ingest import Bounds
+from pipelinekit.plan.model import MetricPlan, Plan
+
+TICK_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class BeamJob:
+    """A plan, and what was decided when the job was deployed.
+
+    `positions` (partition → offset) is where a job without a past begins; `floors` and
+    `measure_floors` say from which window start on a metric or measure counts (ms). `shards` and
+    `buckets` are part of the state: a savepoint can't be resumed with others.
+    """
+
+    plan: Plan
+    positions: Mapping[int, int]
+    shards: int = 1
+    buckets: int = 2
+    epoch: int = 1
+    stop_at: Mapping[int, int] | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
+    measure_floors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    behind_ms: int = 200  # how long a slice may be when behind
+    early: bool = True  # rows leave while windows are open; not on the direct runner
+    run: str = field(default_factory=lambda: secrets.token_hex(8))  # names this submission
+
+    def bounds(self, metric: str) -> Bounds:
+        floor = self.floors.get(metric)
+        return Bounds() if floor is None else Bounds(floor)
+
+    def stateful_name(self, metric: MetricPlan) -> str:
+        """Under which name a metric's state lies: another key, filter or window is another."""
+        return f"{metric.name}@{metric.fingerprint}"

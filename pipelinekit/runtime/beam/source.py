@@ -1,0 +1,282 @@
+"""Reading as a splittable DoFn: one unbounded element a shard, ended after each slice.
+
+A slice's outputs carry the watermark as it stood before the slice, and that is what the estimator
+publishes: at a checkpoint a runner may emit the watermark before the bundle's outputs.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
+
+from pipelinekit.clock import SystemClock
+from pipelinekit.data import DeadLetter, LedgerEntry
+from pipelinekit.engine.ingest import Ingest, Partial
+from pipelinekit.engine.lateness import NO_TIME, PartitionTime, ShardTime
+from pipelinekit.engine.ledger import Ledger
+from pipelinekit.errors import Unreachable
+from pipelinekit.runtime.beam.blobs import encode_partials
+from pipelinekit.runtime.beam.job import BeamJob
+from pipelinekit.runtime.beam.restriction import (
+    ShardRestriction,
+    ShardRestrictionCoder,
+    ShardTracker,
+)
+from pipelinekit.runtime.outside import make_source
+from pipelinekit.runtime.reading import ReadSettings, ShardRead, Step, alignment_ms
+
+DEAD_LETTERS = "dead_letters"
+LEDGER = "ledger"
+POLL_MESSAGES_MAX = 10_000
+_EMPTY_WAIT_MS = 100  # a slice without messages: checkpoints wait for it
+_LOOK_EVERY_MS = 10_000  # for new partitions
+_LEDGER_EVERY_MS = 1_000
+_TOKEN_BITS = 63
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A shard's reader, standing where the claim of that token stands."""
+
+    shard: int
+    token: int
+    source: Any
+    read: ShardRead
+    ledger: Ledger
+    messages_read: dict[int, int]
+    ledger_due_ms: int = 0
+    look_due_ms: int = 0
+
+    def close(self) -> None:
+        self.read.reader.close()
+        self.source.close()
+
+
+# Of this process, by submission and shard. Taken out while in use: what failed isn't put back.
+_OPEN: dict[tuple[str, int], _Open] = {}
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the claims of one slice gave."""
+
+    partials: dict[int, list[Partial]] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    messages: int = 0
+    watermark_ms: int | None = None  # before the first of them
+
+
+class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
+    """Shard → (bucket, partials) pairs; dead letters and ledger entries as tagged outputs."""
+
+    def __init__(self, job: BeamJob) -> None:
+        self._job = job
+        self._names = {m.name: job.stateful_name(m) for m in job.plan.metrics}
+        self._messages = Metrics.counter("pipelinekit", "messages")
+        self._dead = Metrics.counter("pipelinekit", "dead_letters")
+
+    # --- the restriction ------------------------------------------------------------------------
+
+    def initial_restriction(self, element: int) -> ShardRestriction:
+        mine = {p: o for p, o in self._job.positions.items() if p % self._job.shards == element}
+        return ShardRestriction(
+            shard=element,
+            partitions={p: PartitionTime(o) for p, o in mine.items()},
+            out_of_orderness_ms=self._job.plan.source.out_of_orderness_ms,
+            metrics={m.name: m.fingerprint for m in self._job.plan.metrics},
+            ledger=Ledger(),
+            messages_read=dict.fromkeys(mine, 0),
+        )
+
+    def create_tracker(self, restriction: ShardRestriction) -> ShardTracker:
+        return ShardTracker(restriction)
+
+    def restriction_coder(self) -> ShardRestrictionCoder:
+        return ShardRestrictionCoder()
+
+    def restriction_size(self, element: int, restriction: ShardRestriction) -> int:
+        return 1
+
+    def truncate(self, element: int, restriction: ShardRestriction) -> None:
+        """A drain stops reading at once."""
+
+    # --- reading --------------------------------------------------------------------------------
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: int,
+        tracker: Any = beam.DoFn.RestrictionParam(),
+        estimator: Any = beam.DoFn.WatermarkEstimatorParam(
+            ManualWatermarkEstimator.default_provider()
+        ),
+    ) -> Iterator[Any]:
+        """One slice of the shard; ends by giving the rest back, unless nothing is left."""
+        opened = self._take(tracker.current_restriction())
+        gathered = _Gathered()
+        is_done = False
+        for step, claim in self._steps(opened, tracker.current_restriction()):
+            if not tracker.try_claim(claim):
+                opened.close()  # it stands beyond the claim
+                yield from self._outputs(gathered)
+                return
+            opened.token = claim.token
+            is_done = claim.is_done
+            self._gather(gathered, step)
+        now_ms = SystemClock().now_ms()
+        if is_done or now_ms >= opened.ledger_due_ms:
+            opened.ledger_due_ms = now_ms + _LEDGER_EVERY_MS
+            yield beam.pvalue.TaggedOutput(LEDGER, self._entries(opened))
+        yield from self._outputs(gathered)
+        if is_done:
+            opened.close()
+            return
+        _publish(estimator, gathered.watermark_ms)
+        _OPEN[(self._job.run, element)] = opened
+        tracker.defer_remainder()
+
+    def _steps(
+        self, opened: _Open, restriction: ShardRestriction
+    ) -> Iterator[tuple[Step, ShardRestriction]]:
+        """Polls and where each leaves the shard: one when caught up, more when behind."""
+        job = self._job
+        until = time.monotonic() + job.behind_ms / 1000
+        while True:
+            self._add_partitions(opened)
+            step = opened.read.step(POLL_MESSAGES_MAX, _EMPTY_WAIT_MS)
+            if step.slice is not None:
+                opened.ledger.add(step.slice.counts)
+                for (metric, partition, _), count in step.slice.counts.items():
+                    if not metric:
+                        read = opened.messages_read.get(partition, 0)
+                        opened.messages_read[partition] = read + count
+            is_done = opened.read.is_done
+            restriction = replace(
+                restriction,
+                out_of_orderness_ms=job.plan.source.out_of_orderness_ms,
+                metrics={m.name: m.fingerprint for m in job.plan.metrics},
+                partitions=dict(opened.read.time.partitions),
+                published_ms=opened.read.time.published_ms,
+                ledger=Ledger(dict(opened.ledger.counts), dict(opened.ledger.metric_base)),
+                messages_read=dict(opened.messages_read),
+                token=secrets.randbits(_TOKEN_BITS),
+                is_done=is_done,
+            )
+            yield step, restriction
+            opened.read.rest()
+            full = step.slice is not None and step.slice.messages >= POLL_MESSAGES_MAX // 4
+            if is_done or not full or time.monotonic() >= until:
+                return
+
+    def _gather(self, gathered: _Gathered, step: Step) -> None:
+        if gathered.watermark_ms is None:
+            gathered.watermark_ms = step.watermark_ms
+        if step.slice is None:
+            return
+        gathered.messages += step.slice.messages
+        gathered.letters += step.slice.dead_letters
+        for partial in step.slice.partials:
+            gathered.partials.setdefault(partial.bucket, []).append(partial)
+
+    def _outputs(self, gathered: _Gathered) -> Iterator[Any]:
+        self._messages.inc(gathered.messages)
+        if gathered.letters:
+            self._dead.inc(len(gathered.letters))
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, gathered.letters)
+        at = _timestamp(gathered.watermark_ms)
+        for bucket, partials in gathered.partials.items():
+            blob = encode_partials(partials, self._names)
+            yield beam.window.TimestampedValue((bucket_key(bucket), blob), at)
+
+    def _entries(self, opened: _Open) -> list[LedgerEntry]:
+        plan = self._job.plan
+        offsets = {p: t.next_offset for p, t in opened.read.time.partitions.items()}
+        return opened.ledger.entries(plan.job, plan.source.name, offsets)
+
+    # --- the reader -----------------------------------------------------------------------------
+
+    def _take(self, restriction: ShardRestriction) -> _Open:
+        """The process's reader if it stands where the restriction does, else a new one."""
+        held = _OPEN.pop((self._job.run, restriction.shard), None)
+        if held is not None:
+            if held.token == restriction.token:
+                return held
+            held.close()
+        return self._reopened(restriction)
+
+    def _reopened(self, restriction: ShardRestriction) -> _Open:
+        job, plan = self._job, self._job.plan
+        ledger = _for_metrics(restriction, plan.metrics)
+        bound = plan.source.out_of_orderness_ms
+        times = dict(restriction.partitions)
+        if bound != restriction.out_of_orderness_ms:
+            times = {p: t.rebased(bound) for p, t in times.items()}
+        source = make_source(plan.source)
+        read = ShardRead(
+            source.open({p: t.next_offset for p, t in times.items()}),
+            Ingest(plan.source, plan.metrics, {m.name: job.bounds(m.name) for m in plan.metrics},
+                   job.buckets),
+            ShardTime(bound, plan.source.idle_after_ms, times, restriction.published_ms),
+            ReadSettings(alignment_ms(plan), source.log_append_time(), job.stop_at),
+            SystemClock(),
+        )  # fmt: skip
+        read_so_far = dict(restriction.messages_read)
+        return _Open(restriction.shard, restriction.token, source, read, ledger, read_so_far)
+
+    def _add_partitions(self, opened: _Open) -> None:
+        now_ms = SystemClock().now_ms()
+        if self._job.stop_at is not None or now_ms < opened.look_due_ms:
+            return
+        opened.look_due_ms = now_ms + _LOOK_EVERY_MS
+        try:
+            there = opened.source.partitions()
+        except Unreachable:
+            return  # the reader meets it too, and waits
+        new = {
+            p: 0
+            for p in there
+            if p % self._job.shards == opened.shard and p not in opened.read.time.partitions
+        }
+        if new:
+            opened.read.add(new)
+            opened.messages_read.update(dict.fromkeys(new, 0))
+
+
+def bucket_key(bucket: int) -> bytes:
+    """The key of a bucket's state."""
+    return b"%04d" % bucket
+
+
+def _for_metrics(restriction: ShardRestriction, metrics: Any) -> Ledger:
+    """The counts for the job's metrics of now: new and changed ones start at nothing."""
+    ledger = Ledger(dict(restriction.ledger.counts), dict(restriction.ledger.metric_base))
+    for metric in metrics:
+        if restriction.metrics.get(metric.name) != metric.fingerprint:
+            ledger.start_metric(metric.name, restriction.partitions)
+    for name in restriction.metrics.keys() - {m.name for m in metrics}:
+        ledger.drop_metric(name)
+    return ledger
+
+
+def _publish(estimator: Any, watermark_ms: int | None) -> None:
+    if watermark_ms is None or watermark_ms == NO_TIME:
+        return
+    mark = _timestamp(watermark_ms)
+    current = estimator.current_watermark()
+    if current is None or mark > current:
+        estimator.set_watermark(mark)
+
+
+def _timestamp(time_ms: int | None) -> Timestamp:
+    if time_ms is None or time_ms == NO_TIME:
+        return MIN_TIMESTAMP
+    return min(max(Timestamp(micros=time_ms * 1000), MIN_TIMESTAMP), MAX_TIMESTAMP)

@@ -66,7 +66,7 @@ class Schema:
         self.names = {m.name: job.stateful_name(m) for m in plan.metrics}
         self.metrics = {state: metric for metric, state in self.names.items()}
         self._parts = [
-            Metric(m, tables_of(m), job.bounds(m.name), job.measure_floors.get(m.name, {}))
+            Metric(m, tables_of(m), job.bounds(m.name), job.measure_floors(m.name))
             for m in plan.metrics
         ]
         self._columns = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pipelinekit.engine.ingest import Bounds
 from pipelinekit.plan.model import MetricPlan, Plan
+from pipelinekit.runtime.floors import MetricState
 
 TICK_MS = 50
 
@@ -16,9 +17,9 @@ TICK_MS = 50
 class BeamJob:
     """A plan, and what was decided when the job was deployed.
 
-    `positions` (partition → offset) is where a job without a past begins; `floors` and
-    `measure_floors` say from which window start on a metric or measure counts (ms). `shards` and
-    `buckets` are part of the state: a savepoint can't be resumed with others.
+    `positions` (partition → offset) is where a job without a past begins; `metrics` say from which
+    window on each metric and measure counts. `shards` and `buckets` are part of the state: a
+    savepoint can't be resumed with others.
     """
 
     plan: Plan
@@ -27,15 +28,18 @@ class BeamJob:
     buckets: int = 2
     epoch: int = 1
     stop_at: Mapping[int, int] | None = None
-    floors: Mapping[str, int] = field(default_factory=dict)
-    measure_floors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    metrics: Mapping[str, MetricState] = field(default_factory=dict)
     behind_ms: int = 200  # how long a slice may be when behind
     early: bool = True  # rows leave while windows are open; not on the direct runner
     run: str = field(default_factory=lambda: secrets.token_hex(8))  # names this submission
 
     def bounds(self, metric: str) -> Bounds:
-        floor = self.floors.get(metric)
-        return Bounds() if floor is None else Bounds(floor)
+        state = self.metrics.get(metric)
+        return Bounds() if state is None else Bounds(state.floor_ms)
+
+    def measure_floors(self, metric: str) -> Mapping[str, int]:
+        state = self.metrics.get(metric)
+        return {} if state is None else state.measure_floors
 
     def stateful_name(self, metric: MetricPlan) -> str:
         """Under which name a metric's state lies: another key, filter or window is another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -10,8 +10,9 @@ from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.errors import Refused
-from pipelinekit.plan.model import MetricPlan, Plan
-from pipelinekit.runtime.local.state import JobState, MetricState
+from pipelinekit.plan.model import Plan
+from pipelinekit.runtime.floors import continued, fresh
+from pipelinekit.runtime.local.state import JobState
 
 
 class StartFrom(Enum):
@@ -56,7 +57,7 @@ def fresh_start(
         partitions={p: PartitionTime(o) for p, o in positions.items()},
         first_offsets=dict(positions),
         messages_read=dict.fromkeys(positions, 0),
-        metrics={m.name: _metric_state(m, _floor(m, floor_after_ms)) for m in plan.metrics},
+        metrics=fresh(plan, floor_after_ms),
     )
     return Start(state, frozenset())
 
@@ -77,71 +78,17 @@ def resumed(plan: Plan, stored: JobState, topic_id: str, buckets: int) -> Start:
         p: t.rebased(plan.source.out_of_orderness_ms) for p, t in stored.partitions.items()
     }
     ledger = Ledger(dict(stored.ledger.counts), dict(stored.ledger.metric_base))
-    metrics: dict[str, MetricState] = {}
-    restores = set()
-    notes = []
-    for metric in plan.metrics:
-        before = stored.metrics.get(metric.name)
-        if before is not None and before.fingerprint == metric.fingerprint:
-            metrics[metric.name], added = _continued(metric, before, greatest)
-            restores.add(metric.name)
-            notes += [
-                f"measure {metric.name}.{name} is new: it counts {when}" for name, when in added
-            ]
-            continue
-        floor = _floor(metric, greatest)
-        metrics[metric.name] = _metric_state(metric, floor)
-        ledger.start_metric(metric.name, stored.partitions)
-        what = "is new" if before is None else "has changed"
-        notes.append(f"metric {metric.name} {what}: it counts {_when(floor)}")
-    for name in stored.metrics.keys() - metrics.keys():
+    goes_on = continued(plan, stored.metrics, greatest)
+    for name in goes_on.metrics.keys() - goes_on.restores:
+        ledger.start_metric(name, stored.partitions)
+    for name in stored.metrics.keys() - goes_on.metrics.keys():
         ledger.drop_metric(name)
-        notes.append(f"metric {name} is gone: its state is dropped, its tables stay")
     state = replace(
         stored,
         buckets=buckets,
         out_of_orderness_ms=plan.source.out_of_orderness_ms,
         partitions=partitions,
         ledger=ledger,
-        metrics=metrics,
+        metrics=dict(goes_on.metrics),
     )
-    return Start(state, frozenset(restores), tuple(notes))
-
-
-def _continued(
-    metric: MetricPlan, before: MetricState, greatest_ms: int
-) -> tuple[MetricState, Sequence[tuple[str, str]]]:
-    """The metric's state with its measures of now; those that are new get a floor of their own."""
-    measures = _measures(metric)
-    floors = {n: f for n, f in before.measure_floors.items() if n in measures}
-    added = []
-    for name, fingerprint in measures.items():
-        if before.measures.get(name) != fingerprint:
-            floors[name] = _floor(metric, greatest_ms)
-            added.append((name, _when(floors[name])))
-    return MetricState(metric.fingerprint, measures, before.floor_ms, floors), added
-
-
-def _metric_state(metric: MetricPlan, floor_ms: int) -> MetricState:
-    return MetricState(metric.fingerprint, _measures(metric), floor_ms)
-
-
-def _measures(metric: MetricPlan) -> dict[str, str]:
-    return {m.name: m.fingerprint for m in metric.measures if m.measure is not None}
-
-
-def _floor(metric: MetricPlan, after_ms: int) -> int:
-    """The next boundary of the metric's coarsest grain."""
-    if after_ms == NO_TIME:
-        return NO_TIME
-    coarsest = metric.grains[-1]
-    return coarsest.end(coarsest.start(after_ms))
-
-
-def _when(floor_ms: int) -> str:
-    if floor_ms == NO_TIME:
-        return "from the first event on"
-    import datetime as dt
-
-    time = dt.datetime.fromtimestamp(floor_ms / 1000, dt.UTC)
-    return f"windows from {time:%Y-%m-%d %H:%M:%S} UTC on"
+    return Start(state, goes_on.restores, goes_on.notes)

@@ -6,7 +6,6 @@ watermarks, counts, floors, and the rows of the panes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from pipelinekit.engine.lateness import NO_TIME, PartitionTime
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.pane import PaneId
 from pipelinekit.errors import Refused
+from pipelinekit.runtime.floors import MetricState
 
 FORMAT = 1
 
@@ -39,16 +39,6 @@ class Segment:
     file: str
     checksum: int
     sections: tuple[Section, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricState:
-    """What a metric's rows were made with; `floor_ms`: windows that start before don't count."""
-
-    fingerprint: str
-    measures: Mapping[str, str]
-    floor_ms: int = NO_TIME
-    measure_floors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from pipelinekit.cli.up import SERVICE_NAMES
 
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]…", type=click.Choice(SERVICE_NAMES))
-@click.option("--delete-data", is_flag=True, help="Delete topics and tables too.")
+@click.option("--delete-data", is_flag=True, help="Delete topics, tables and checkpoints too.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
 @click.option("-e", "--env", default="local", show_default=True, help="Environment.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -20,9 +20,9 @@ from pipelinekit.cli.up import SERVICE_NAMES
 def down(
     services: Sequence[str], delete_data: bool, state: Path | None, env: str, quiet: bool
 ) -> None:
-    """Stop the local stack. Topics and tables stay for the next `up` unless --delete-data.
+    """Stop the local stack. Its data stays for the next `up` unless --delete-data.
 
-    Without a SERVICE, all of them: kafka, clickhouse.
+    Without a SERVICE, all of them: kafka, clickhouse, flink.
     """
     from pipelinekit.devstack.service import to_stderr
     from pipelinekit.devstack.stack import Stack, state_folder

@@ -12,7 +12,8 @@ import click
 if TYPE_CHECKING:
     from pipelinekit.devstack.stack import Up
 
-SERVICE_NAMES = ("kafka", "clickhouse")
+SERVICE_NAMES = ("kafka", "clickhouse", "flink")
+_DEFAULT = ("kafka", "clickhouse")
 _PORT_MAX = 65_535
 
 
@@ -37,7 +38,9 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]…", type=click.Choice(SERVICE_NAMES))
-@click.option("--port", "ports", multiple=True, type=ServicePort(), help="Instead of 9092, 8123.")
+@click.option(
+    "--port", "ports", multiple=True, type=ServicePort(), help="Instead of 9092, 8123, 8081."
+)
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
 @click.option("-e", "--env", default="local", show_default=True, help="Environment.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
@@ -51,15 +54,15 @@ def up(
     style: str,
     quiet: bool,
 ) -> None:
-    """Start the local stack: Kafka and ClickHouse on the loopback, for development.
+    """Start the local stack on the loopback, for development: Kafka, ClickHouse, Flink.
 
     Services that run already are found and left alone; all keep running when this command ends.
-    Without a SERVICE, all of them: kafka, clickhouse.
+    Without a SERVICE: kafka, clickhouse. With flink come Beam's job server and Python workers.
     """
     from pipelinekit.devstack.service import to_stderr
     from pipelinekit.devstack.stack import Stack, state_folder
 
-    names = tuple(dict.fromkeys(services)) or SERVICE_NAMES
+    names = tuple(dict.fromkeys(services)) or _DEFAULT
     for service, port in ports:
         if service not in names:
             raise click.UsageError(

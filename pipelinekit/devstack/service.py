@@ -1,4 +1,4 @@
-"""A service of the local stack: a process on a folder and a port, started as often as needed."""
+"""What the local stack is made of: processes on a folder and a port, started as often as needed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class Service(ABC):
-    """It keeps its folder and port for life; its process comes and goes."""
+class Component(ABC):
+    """What `up` starts: it keeps its folder and port for life; its processes come and go."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -36,22 +36,67 @@ class Service(ABC):
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder.absolute()
         self.port = port
-        self._running: Running | None = None
 
     @classmethod
+    @abstractmethod
     def found(cls, folder: Path) -> Self | None:
-        """The service that runs on this folder, started by whomever; None if none does."""
-        process_running = Running.load(folder / _PROCESS_FILE)
-        if process_running is None:
-            return None
-        service = cls(folder, process_running.port)
-        service._running = process_running
-        return service
+        """What runs on this folder, started by whomever; None if nothing does."""
 
     @property
     @abstractmethod
     def address(self) -> dict[str, str]:
         """What a client needs, as `up --format json` prints it."""
+
+    @property
+    @abstractmethod
+    def log(self) -> Path:
+        """Where to read what it says."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """The process that answers on the port."""
+
+    @property
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether all of it runs."""
+
+    @abstractmethod
+    def start(self, progress: Progress = to_stderr) -> None:
+        """Returns when it answers; when that fails, nothing is left running."""
+
+    @abstractmethod
+    def wait_ready(self) -> None:
+        """Returns when it answers. Raises Unreachable with its log's last lines."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it as an operator would: in order, data whole. Fine when it doesn't run."""
+
+
+class Service(Component):
+    """A component that is one process."""
+
+    # What `--port` calls it, where that isn't its name.
+    port_name: ClassVar[str | None] = None
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port)
+        self._running: Running | None = None
+
+    @classmethod
+    def found(cls, folder: Path) -> Self | None:
+        service = cls(folder, 0)
+        if not service.attach():
+            return None
+        service.port = service.running.port
+        return service
+
+    def attach(self) -> bool:
+        """Take over the process that runs on this folder; False if none does."""
+        self._running = Running.load(self.folder / _PROCESS_FILE)
+        return self._running is not None
 
     @property
     def log(self) -> Path:
@@ -80,26 +125,28 @@ class Service(ABC):
         """
         if self.is_alive:
             raise UsageError(f"{self.name} runs already, as process {self.pid}")
-        self.prepare(progress)
-        ports.require_free(self.port, self.name)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = self.command()
         try:
-            with process.uninterrupted():
-                self._running = process.spawn(command, self.log, self.port)
-                self._running.save(self.folder / _PROCESS_FILE)
+            self.spawn(progress)
             self.wait_ready()
         except BaseException:
             self.stop()
             raise
 
+    def spawn(self, progress: Progress = to_stderr) -> None:
+        """Start the process and return at once."""
+        self.prepare(progress)
+        ports.require_free(self.port, self.port_name or self.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = self.command()
+        with process.uninterrupted():
+            self._running = process.spawn(command, self.log, self.port)
+            self._running.save(self.folder / _PROCESS_FILE)
+
     def wait_ready(self) -> None:
-        """Returns when it answers. Raises Unreachable with its log's last lines."""
         answers = self.is_answering
         process.wait_ready(self.running, self.title, self.log, answers, READY_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End it as an operator would: in order, data whole. Fine when it doesn't run."""
         if self._running is not None:
             process.stop(self._running)
             (self.folder / _PROCESS_FILE).unlink(missing_ok=True)
@@ -128,18 +175,18 @@ class Service(ABC):
         """Whether the port answers in the service's own protocol."""
 
 
-S = TypeVar("S", bound=Service)
+C = TypeVar("C", bound=Component)
 
 
 @contextmanager
-def running(service: S) -> Iterator[S]:
-    """The service, started, and stopped at the end whatever ends it: also SIGINT and SIGTERM."""
+def running(component: C) -> Iterator[C]:
+    """The component, started, and stopped at the end whatever ends it: also SIGINT and SIGTERM."""
     with ended_by_sigterm():
         try:
-            service.start()
-            yield service
+            component.start()
+            yield component
         finally:
-            service.stop()
+            component.stop()
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from pipelinekit.devstack import process
 from pipelinekit.devstack.clickhouse import ClickHouse
+from pipelinekit.devstack.flink import Flink
 from pipelinekit.devstack.kafka import Kafka
-from pipelinekit.devstack.service import Progress, Service, ended_by_sigterm, to_stderr
+from pipelinekit.devstack.service import Component, Progress, ended_by_sigterm, to_stderr
 from pipelinekit.errors import UsageError
 
-SERVICES: Mapping[str, type[Service]] = {kind.name: kind for kind in (Kafka, ClickHouse)}
+SERVICES: Mapping[str, type[Component]] = {kind.name: kind for kind in (Kafka, ClickHouse, Flink)}
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -23,7 +24,7 @@ _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
 class Up:
     """A service that answers; `was_running` says that this call found it."""
 
-    service: Service
+    service: Component
     was_running: bool
 
 
@@ -68,26 +69,26 @@ class Stack:
                     shutil.rmtree(self.folder / name)
                     progress(f"{name}: data deleted ({self.folder / name})")
 
-    def find(self, name: str) -> Service | None:
+    def find(self, name: str) -> Component | None:
         """The service if it runs."""
         return SERVICES[name].found(self.folder / name)
 
     def _up(self, name: str, port: int | None, progress: Progress) -> Up:
-        service = self.find(name)
-        if service is None:
-            kind = SERVICES[name]
-            service = kind(self.folder / name, port or kind.default_port)
-            progress(f"starting {name} …")
-            service.start(progress)
-            return Up(service, was_running=False)
-        if port not in (None, service.port):
+        found = self.find(name)
+        if found is not None and port not in (None, found.port):
             raise UsageError(
-                f"{name} runs already, on port {service.port} (process {service.pid}), "
+                f"{name} runs already, on port {found.port} (process {found.pid}), "
                 f"and port {port} was asked for",
                 help=f"stop it first: pipelinekit down {name}",
             )
-        service.wait_ready()
-        return Up(service, was_running=True)
+        if found is not None and found.is_alive:
+            found.wait_ready()
+            return Up(found, was_running=True)
+        kind = SERVICES[name]
+        service = found or kind(self.folder / name, port or kind.default_port)
+        progress(f"starting {name} …")
+        service.start(progress)
+        return Up(service, was_running=False)
 
     def _locked(self) -> AbstractContextManager[None]:
         self.folder.mkdir(parents=True, exist_ok=True)

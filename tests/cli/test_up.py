@@ -29,7 +29,7 @@ def test_names_are_those_of_the_stack() -> None:
 @pytest.mark.clickhouse
 def test_json_is_the_addresses_and_nothing_else(runner, tmp_path, kafka, clickhouse) -> None:
     """`kafka` and `clickhouse` are asked for only so that a machine without them skips this."""
-    ports = {name: free_port() for name in SERVICE_NAMES}
+    ports = {name: free_port() for name in ("kafka", "clickhouse")}
     options = ["--state", str(tmp_path), *(f"--port={name}={port}" for name, port in ports.items())]
 
     first = runner.invoke(up, [*options, "--format", "json"])
@@ -62,7 +62,7 @@ def test_a_taken_port_names_its_holder_and_the_option(runner, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["postgres"], "'postgres' is not one of 'kafka', 'clickhouse'"),
+        (["postgres"], "'postgres' is not one of 'kafka', 'clickhouse', 'flink'"),
         (["--port", "kafka"], '"kafka" is not SERVICE=PORT'),
         (["--port", "kafka=0"], '"kafka=0" is not SERVICE=PORT'),
         (["--port", "kafka=70000"], "a port from 1 to 65535"),
@@ -80,7 +80,7 @@ def test_down_without_anything_running_is_fine(runner, tmp_path) -> None:
     result = runner.invoke(down, ["--state", str(tmp_path)])
 
     assert result.exit_code == 0
-    assert result.stderr == "kafka does not run\nclickhouse does not run\n"
+    assert result.stderr == "kafka does not run\nclickhouse does not run\nflink does not run\n"
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])

@@ -1,0 +1,164 @@
+"""A Flink cluster on the loopback: job manager, task managers, job server, Python workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pipelinekit.devstack import ports
+from pipelinekit.devstack.flink import distribution
+from pipelinekit.devstack.flink.parts import (
+    JobManager,
+    JobServer,
+    Part,
+    Ports,
+    TaskManager,
+    WorkerPool,
+)
+from pipelinekit.devstack.service import Component, Progress, running, to_stderr
+from pipelinekit.errors import UsageError
+
+TASK_MANAGERS = 2
+_PORTS_FILE = "ports.json"
+
+
+class Flink(Component):
+    """All parts are started, found and stopped together; each may be killed and restarted."""
+
+    name: ClassVar[str] = "flink"
+    title: ClassVar[str] = "Flink"
+    default_port: ClassVar[int] = 8081
+
+    def __init__(self, folder: Path, port: int, task_managers: int = TASK_MANAGERS) -> None:
+        """`port` is that of the REST interface; the others are free ones, kept for later starts."""
+        super().__init__(folder, port)
+        self._set_ports(_new_ports(port, task_managers))
+
+    @classmethod
+    def found(cls, folder: Path) -> Self | None:
+        try:
+            stored = json.loads((folder / _PORTS_FILE).read_text())
+            kept = Ports(**stored | {"metrics": tuple(stored["metrics"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        flink = cls(folder, kept.rest, len(kept.metrics) - 1)
+        flink._set_ports(kept)
+        found = [part.attach() for part in flink.parts.values()]
+        return flink if any(found) else None
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """By name: jobmanager, taskmanager-1 …, jobserver, workerpool."""
+        return self._parts
+
+    @property
+    def rest(self) -> str:
+        return f"http://{ports.HOST}:{self.port}"
+
+    @property
+    def address(self) -> dict[str, str]:
+        return {
+            "rest": self.rest,
+            "job_endpoint": f"{ports.HOST}:{self._ports.job}",
+            "artifact_endpoint": f"{ports.HOST}:{self._ports.artifact}",
+            "worker_pool": f"{ports.HOST}:{self._ports.worker_pool}",
+        }
+
+    @property
+    def log(self) -> Path:
+        """Where the parts' logs are, each in a folder of its own."""
+        return self.folder
+
+    @property
+    def pid(self) -> int:
+        """The job manager's."""
+        return self.parts["jobmanager"].pid
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The parts that run."""
+        return {name: part.pid for name, part in self.parts.items() if part.is_alive}
+
+    @property
+    def worker_pids(self) -> dict[str, int]:
+        """The Python processes that work for jobs, by the worker's id; no spare ones."""
+        pool = self.parts["workerpool"]
+        assert isinstance(pool, WorkerPool)
+        try:
+            workers = json.loads(pool.status.read_text())["workers"]
+        except FileNotFoundError:
+            return {}
+        return {str(name): int(pid) for name, pid in workers.items()}
+
+    @property
+    def is_alive(self) -> bool:
+        return all(part.is_alive for part in self.parts.values())
+
+    def start(self, progress: Progress = to_stderr) -> None:
+        """Start the parts that don't run. Returns when all answer."""
+        distribution.fetch(progress)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _PORTS_FILE).write_text(json.dumps(asdict(self._ports)))
+        try:
+            for part in self.parts.values():
+                if not part.is_alive:
+                    part.spawn(progress)
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_ready(self) -> None:
+        for part in self.parts.values():
+            part.wait_ready()
+
+    def stop(self) -> None:
+        """End all parts, jobs with them. Checkpoints stay in the folder."""
+        for part in reversed(list(self.parts.values())):
+            part.stop()
+
+    def restart(self, name: str, progress: Progress = to_stderr) -> Part:
+        """Kill the part as a crash would, if it runs, and start it on the same ports."""
+        if name not in self.parts:
+            raise UsageError(f'Flink has no part "{name}"; it has {", ".join(self.parts)}')
+        part = self.parts[name]
+        if part.is_alive:
+            part.kill()
+        part.start(progress)
+        return part
+
+    def _set_ports(self, kept: Ports) -> None:
+        self._ports = kept
+        managers = {
+            f"taskmanager-{number}": TaskManager(
+                self.folder / f"taskmanager-{number}", kept, number
+            )
+            for number in range(1, len(kept.metrics))
+        }
+        self._parts: dict[str, Part] = {
+            "jobmanager": JobManager(self.folder / "jobmanager", kept.rest, kept),
+            **managers,
+            "jobserver": JobServer(self.folder / "jobserver", kept.job, kept),
+            "workerpool": WorkerPool(self.folder / "workerpool", kept.worker_pool, kept),
+        }
+
+
+@contextmanager
+def running_flink(
+    folder: Path, port: int | None = None, task_managers: int = TASK_MANAGERS
+) -> Iterator[Flink]:
+    """A cluster that answers, on free ports when none is named, stopped at the end."""
+    with running(Flink(folder, port or ports.free_port(), task_managers)) as flink:
+        yield flink
+
+
+def _new_ports(rest: int, task_managers: int) -> Ports:
+    free: set[int] = set()
+    while len(free) < 4 + 1 + task_managers:
+        free |= {ports.free_port()} - {rest}
+    rpc, job, artifact, worker_pool, *metrics = free
+    return Ports(rest, rpc, job, artifact, worker_pool, tuple(metrics))

@@ -1,0 +1,182 @@
+"""The processes of the local cluster, each one startable, killable and restartable by itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import sys
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipelinekit.devstack import ports
+from pipelinekit.devstack.flink import distribution, settings
+from pipelinekit.devstack.service import Progress, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen, on the loopback; the same for all lives of a cluster.
+
+    `metrics` are those of the Prometheus reporters: the job manager's, then the task managers'.
+    """
+
+    rest: int
+    rpc: int
+    job: int
+    artifact: int
+    worker_pool: int
+    metrics: tuple[int, ...]
+
+    @property
+    def master(self) -> str:
+        return f"{ports.HOST}:{self.rest}"
+
+
+class Part(Service):
+    """A process of the cluster, on a folder of its own below the cluster's."""
+
+    default_port: ClassVar[int] = 0
+
+    def __init__(self, folder: Path, port: int, cluster: Ports) -> None:
+        super().__init__(folder, port)
+        self.cluster = cluster
+
+    @property
+    def address(self) -> dict[str, str]:
+        return {"address": f"{ports.HOST}:{self.port}"}
+
+    def prepare(self, progress: Progress) -> None:
+        distribution.fetch(progress)
+
+    @abstractmethod
+    def command(self) -> list[str]: ...
+
+    def is_answering(self) -> bool:
+        return _accepts(self.port)
+
+    def configure(self, values: dict[str, str]) -> Path:
+        """The configuration folder, written anew."""
+        conf, temporary = self.folder / "conf", self.folder / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        common = {
+            "rest.port": str(self.cluster.rest),
+            "rest.bind-port": str(self.cluster.rest),
+            "jobmanager.rpc.port": str(self.cluster.rpc),
+            "state.checkpoints.dir": (self.folder.parent / "checkpoints").as_uri(),
+            "state.savepoints.dir": (self.folder.parent / "savepoints").as_uri(),
+            "io.tmp.dirs": str(temporary),
+            "web.tmpdir": str(temporary),
+        }
+        settings.write(conf, common | values)
+        return conf
+
+
+class JobManager(Part):
+    name: ClassVar[str] = "jobmanager"
+    title: ClassVar[str] = "Flink's job manager"
+    port_name: ClassVar[str] = "flink"
+
+    def command(self) -> list[str]:
+        conf = self.configure({"metrics.reporter.prom.port": str(self.cluster.metrics[0])})
+        options = ["-Xmx512m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
+        java = settings.java(conf, distribution.class_path(), *options)
+        main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+        return [*java, main, "--configDir", str(conf)]
+
+    def is_answering(self) -> bool:
+        return _asked(self.port, "/overview") is not None
+
+
+class TaskManager(Part):
+    """One slot. `number` counts from 1."""
+
+    name: ClassVar[str] = "taskmanager"
+    title: ClassVar[str] = "a task manager of Flink"
+
+    def __init__(self, folder: Path, cluster: Ports, number: int) -> None:
+        super().__init__(folder, ports.free_port(), cluster)
+        self.number = number
+
+    def command(self) -> list[str]:
+        # Another name each time: the job manager can't take it for the one that died.
+        name = f"{self.folder.name}-{secrets.token_hex(3)}"
+        conf = self.configure(
+            {
+                "taskmanager.resource-id": name,
+                "taskmanager.rpc.port": str(self.port),
+                "metrics.reporter.prom.port": str(self.cluster.metrics[self.number]),
+            }
+        )
+        (self.folder / "name").write_text(name)
+        java = settings.java(conf, distribution.class_path(), *settings.task_manager_options())
+        main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+        return [*java, main, "--configDir", str(conf)]
+
+    def is_answering(self) -> bool:
+        """Whether the job manager has it."""
+        name = (self.folder / "name").read_text()
+        answer = _asked(self.cluster.rest, "/taskmanagers") or {}
+        return any(found["id"] == name for found in answer.get("taskmanagers", []))
+
+
+class JobServer(Part):
+    name: ClassVar[str] = "jobserver"
+    title: ClassVar[str] = "Beam's job server"
+
+    def command(self) -> list[str]:
+        conf = self.configure({})
+        class_path = f"{distribution.job_server()}:{distribution.class_path()}"
+        options = ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
+        return [
+            *settings.java(conf, class_path, *options),
+            "pipelinekit.flink.JobServer",
+            f"--flink-master={self.cluster.master}",
+            f"--job-host={ports.HOST}",
+            f"--job-port={self.cluster.job}",
+            f"--artifact-port={self.cluster.artifact}",
+            "--expansion-port=0",  # it can't be left out; any free one
+            f"--artifacts-dir={self.folder / 'artifacts'}",
+        ]
+
+    def is_answering(self) -> bool:
+        return _accepts(self.cluster.artifact) and _accepts(self.cluster.job)
+
+
+class WorkerPool(Part):
+    name: ClassVar[str] = "workerpool"
+    title: ClassVar[str] = "the pool of Python workers"
+
+    @property
+    def status(self) -> Path:
+        return self.folder / "workers.json"
+
+    def command(self) -> list[str]:
+        self.status.unlink(missing_ok=True)
+        pool = [sys.executable, "-m", "pipelinekit.runtime.beam.worker_pool"]
+        return [*pool, "--port", str(self.port), "--status", str(self.status)]
+
+
+def _accepts(port: int) -> bool:
+    try:
+        with socket.create_connection((ports.HOST, port), 1):
+            return True
+    except OSError:
+        return False
+
+
+def _asked(port: int, path: str) -> dict[str, list[dict[str, str]]] | None:
+    """The JSON that Flink's REST answers, None without an answer."""
+    connection = http.client.HTTPConnection(ports.HOST, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        return json.loads(body) if answer.status == http.HTTPStatus.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

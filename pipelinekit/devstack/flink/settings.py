@@ -1,0 +1,147 @@
+"""What the processes of the local cluster are told: Flink's options, those of its JVMs, logging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelinekit.devstack.ports import HOST
+
+# JVM flags follow from these: heap = framework + task, direct = both off-heap + network.
+_TASK_MANAGER_MEGABYTES = {
+    "framework.heap": 128,
+    "task.heap": 448,
+    "framework.off-heap": 128,
+    "task.off-heap": 128,  # the gRPC channels to the Python workers
+    "network": 64,
+    "managed": 64,  # RocksDB, if a job asks for it
+    "jvm-metaspace": 256,
+    "jvm-overhead": 128,
+}
+_RANGES = ("network", "jvm-overhead")  # these two are a minimum and a maximum
+
+_CLUSTER = {
+    "jobmanager.rpc.address": HOST,
+    "jobmanager.bind-host": HOST,
+    "rest.address": HOST,
+    "rest.bind-address": HOST,
+    "taskmanager.host": HOST,
+    "taskmanager.bind-host": HOST,
+    "taskmanager.numberOfTaskSlots": "1",
+    "taskmanager.cpu.cores": "1.0",
+    # A process that was killed is noticed in 1.5 to 3 seconds instead of 50.
+    "heartbeat.interval": "500",
+    "heartbeat.timeout": "3000",
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": "2147483647",
+    "restart-strategy.fixed-delay.delay": "200 ms",
+    # A slot that is lost comes back, or the spare one is there: no long wait for either.
+    "slot.request.timeout": "60000",
+    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    "state.checkpoints.num-retained": "3",
+    "web.refresh-interval": "200",
+    "web.cancel.enable": "true",
+    # Beam's threads outlive a cancelled job by a moment and may still load classes.
+    "classloader.check-leaked-classloader": "false",
+    "metrics.reporter.prom.factory.class": (
+        "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
+    ),
+}
+
+_LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss.SSS} %-5p %c{1}: %m%n
+rootLogger.level = WARN
+rootLogger.appenderRef.console.ref = console
+logger.jobs.name = org.apache.flink.runtime.executiongraph
+logger.jobs.level = INFO
+logger.resources.name = org.apache.flink.runtime.resourcemanager
+logger.resources.level = INFO
+logger.submission.name = org.apache.beam.runners
+logger.submission.level = INFO
+# Not of interest here: "no tokens obtained", "log file … not set", "plugins … does not exist".
+logger.tokens.name = org.apache.flink.runtime.security.token
+logger.tokens.level = ERROR
+logger.web.name = org.apache.flink.runtime.webmonitor
+logger.web.level = ERROR
+logger.plugins.name = org.apache.flink.core.plugin
+logger.plugins.level = ERROR
+"""
+
+# What Flink 1.19 asks of Java 17.
+_EXPORTS = (
+    "java.base/sun.net.util",
+    "java.rmi/sun.rmi.registry",
+    "jdk.compiler/com.sun.tools.javac.api",
+    "jdk.compiler/com.sun.tools.javac.file",
+    "jdk.compiler/com.sun.tools.javac.parser",
+    "jdk.compiler/com.sun.tools.javac.tree",
+    "jdk.compiler/com.sun.tools.javac.util",
+    "java.security.jgss/sun.security.krb5",
+)
+_OPENS = (
+    "java.base/java.lang",
+    "java.base/java.net",
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/sun.nio.ch",
+    "java.base/java.lang.reflect",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.concurrent.locks",
+)
+
+
+def write(folder: Path, values: Mapping[str, str]) -> None:
+    """A configuration folder for a Flink process: the cluster's options and the values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {**_CLUSTER, **_task_manager_memory(), **values}
+    (folder / "config.yaml").write_text(
+        "".join(f"{key}: {_quoted(value)}\n" for key, value in options.items())
+    )
+    (folder / "log4j2.properties").write_text(_LOGGING)
+
+
+def java(folder: Path, class_path: str, *options: str) -> list[str]:
+    """The command up to the main class; logging as `write` left it in the folder."""
+    return [
+        "java",
+        "-XX:+UseSerialGC",
+        *options,
+        *(f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS),
+        *(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS),
+        f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
+        "-cp",
+        class_path,
+    ]
+
+
+def task_manager_options() -> list[str]:
+    """The JVM flags that match the memory options."""
+    size = _TASK_MANAGER_MEGABYTES
+    heap = size["framework.heap"] + size["task.heap"]
+    direct = size["framework.off-heap"] + size["task.off-heap"] + size["network"]
+    return [
+        f"-Xms{heap}m",
+        f"-Xmx{heap}m",
+        f"-XX:MaxDirectMemorySize={direct}m",
+        f"-XX:MaxMetaspaceSize={size['jvm-metaspace']}m",
+    ]
+
+
+def _task_manager_memory() -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part, megabytes in _TASK_MANAGER_MEGABYTES.items():
+        ends = ("min", "max") if part in _RANGES else ("size",)
+        options |= {f"taskmanager.memory.{part}.{end}": f"{megabytes}m" for end in ends}
+    return options
+
+
+def _quoted(value: str) -> str:
+    return value if value.replace(".", "").isalnum() else f'"{value}"'

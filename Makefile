@@ -15,7 +15,7 @@ help:  ## list the recipes
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-setup: .venv/.complete  ## make the environment, fetch Kafka
+setup: .venv/.complete  ## make the environment, fetch Kafka and Flink
 
 ifeq ($(shell command -v uv 2>/dev/null),)
 .venv/.complete: .uv/bin/uv
@@ -23,6 +23,7 @@ endif
 .venv/.complete: pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-extras --compile-bytecode
 	$(RUN) python -c "from pipelinekit.devstack.kafka_distribution import fetch; fetch(print)"
+	$(RUN) python -c "from pipelinekit.devstack.flink.distribution import fetch; fetch(print)"
 	@touch $@
 
 demo: setup  ## run the example on real Kafka and the ClickHouse engine, half a minute

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from pipelinekit.devstack import kafka_distribution
 from pipelinekit.devstack.clickhouse import ClickHouse, running_clickhouse
+from pipelinekit.devstack.flink import Flink, distribution, running_flink
 from pipelinekit.devstack.kafka import Kafka, running_kafka
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]
         _skip("ClickHouse needs the package chdb-core")
     with running_clickhouse(tmp_path_factory.mktemp("clickhouse")) as clickhouse:
         yield clickhouse
+
+
+@pytest.fixture(scope="session")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]:
+    """A Flink cluster of the session's own: two task managers, job server, worker pool."""
+    if (program := distribution.missing_program()) is not None:
+        _skip(f'Flink needs "{program}" on the PATH')
+    if find_spec("apache_beam") is None:
+        _skip("the worker pool needs the package apache-beam")
+    with running_flink(tmp_path_factory.mktemp("flink")) as flink:
+        yield flink
 
 
 @pytest.fixture

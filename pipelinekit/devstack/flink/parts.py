@@ -117,10 +117,11 @@ class TaskManager(Part):
         return [*java, main, "--configDir", str(conf)]
 
     def is_answering(self) -> bool:
-        """Whether the job manager has it."""
+        """Whether the job manager has it and its slot."""
         name = (self.folder / "name").read_text()
         answer = _asked(self.cluster.rest, "/taskmanagers") or {}
-        return any(found["id"] == name for found in answer.get("taskmanagers", []))
+        found = answer.get("taskmanagers", [])
+        return any(manager["id"] == name and manager["slotsNumber"] for manager in found)
 
 
 class JobServer(Part):
@@ -168,7 +169,7 @@ def _accepts(port: int) -> bool:
         return False
 
 
-def _asked(port: int, path: str) -> dict[str, list[dict[str, str]]] | None:
+def _asked(port: int, path: str) -> dict[str, list[dict[str, str | int]]] | None:
     """The JSON that Flink's REST answers, None without an answer."""
     connection = http.client.HTTPConnection(ports.HOST, port, timeout=2)
     try:

@@ -102,8 +102,9 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
     """A configuration folder for a Flink process: the cluster's options and the values."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {**_CLUSTER, **_task_manager_memory(), **values}
+    # Quoted: the reporter's options take a number that is no text for absent.
     (folder / "config.yaml").write_text(
-        "".join(f"{key}: {_quoted(value)}\n" for key, value in options.items())
+        "".join(f'{key}: "{value}"\n' for key, value in options.items())
     )
     (folder / "log4j2.properties").write_text(_LOGGING)
 
@@ -141,7 +142,3 @@ def _task_manager_memory() -> dict[str, str]:
         ends = ("min", "max") if part in _RANGES else ("size",)
         options |= {f"taskmanager.memory.{part}.{end}": f"{megabytes}m" for end in ends}
     return options
-
-
-def _quoted(value: str) -> str:
-    return value if value.replace(".", "").isalnum() else f'"{value}"'

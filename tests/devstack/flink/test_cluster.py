@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+
+import psutil
+import pytest
+
+from pipelinekit.devstack.flink import Flink
+from pipelinekit.errors import UsageError
+
+pytestmark = pytest.mark.flink
+
+
+def overview(flink: Flink) -> dict[str, int]:
+    with urllib.request.urlopen(f"{flink.rest}/overview", timeout=10) as answer:
+        found: dict[str, int] = json.load(answer)
+        return found
+
+
+def test_the_cluster_is_whole_and_its_addresses_are_on_the_loopback(flink) -> None:
+    assert overview(flink)["slots-total"] == 2
+    assert sorted(flink.pids) == [
+        "jobmanager",
+        "jobserver",
+        "taskmanager-1",
+        "taskmanager-2",
+        "workerpool",
+    ]
+    assert all("127.0.0.1:" in address for address in flink.address.values())
+
+
+def test_it_is_found_by_its_folder_with_the_same_ports_and_processes(flink) -> None:
+    found = Flink.found(flink.folder)
+
+    assert found is not None
+    assert found.is_alive
+    assert (found.address, found.pids) == (flink.address, flink.pids)
+
+
+def test_metrics_of_each_process_are_there_for_prometheus(flink) -> None:
+    for port in flink.parts["jobmanager"].cluster.metrics:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert b"flink_" in answer.read()
+
+
+@pytest.mark.slow
+def test_a_killed_task_manager_comes_back_on_its_port(flink) -> None:
+    before = flink.pids
+
+    part = flink.restart("taskmanager-2")
+
+    assert part.pid != before["taskmanager-2"]
+    assert flink.pids | {"taskmanager-2": 0} == before | {"taskmanager-2": 0}
+
+
+@pytest.mark.slow
+def test_after_a_restart_of_the_job_manager_the_task_managers_are_back(flink) -> None:
+    flink.restart("jobmanager")
+    flink.wait_ready()
+
+    assert overview(flink)["taskmanagers"] == 2
+
+
+def test_a_part_that_does_not_exist_is_refused_with_those_that_do(flink) -> None:
+    with pytest.raises(UsageError, match='no part "taskmanager-9"; it has jobmanager'):
+        flink.restart("taskmanager-9")
+
+
+def test_a_start_starts_only_what_is_missing(flink) -> None:
+    before = flink.pids
+    flink.parts["workerpool"].kill()
+    found = Flink.found(flink.folder)
+    assert found is not None
+    was_alive = found.is_alive
+
+    found.start(lambda line: None)
+    flink.parts["workerpool"].attach()
+
+    assert not was_alive
+    assert flink.is_alive
+    assert {name for name in before if before[name] != flink.pids[name]} == {"workerpool"}
+
+
+def test_no_worker_outlives_its_pool(flink) -> None:
+    pool = flink.parts["workerpool"]
+    workers = psutil.Process(pool.pid).children()
+    assert workers
+
+    os.kill(pool.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    pool.attach()
+    pool.start(lambda line: None)
+
+    assert alive == []

@@ -1,0 +1,78 @@
+"""Pipelines through job server, cluster and worker pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("apache_beam")
+
+from tests.devstack.flink.jobs import count_up, running_job, wait_for
+
+pytestmark = pytest.mark.flink
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def expected(*elements: tuple[str, int, int]) -> Counter[str]:
+    return Counter(str((name, number)) for name, count, _ in elements for number in range(count))
+
+
+def test_residuals_of_self_checkpoints_come_back_exactly_equal_elements_too(
+    flink, tmp_path
+) -> None:
+    elements = [("twin", 20, 2000), ("twin", 20, 10), ("twin", 20, 10), ("other", 60, 20)]
+    out = tmp_path / "out"
+
+    with running_job(
+        flink, "residuals", count_up(elements, out), "--shutdown_sources_after_idle_ms=1500"
+    ) as job:
+        wait_for(lambda: job.state == "FINISHED", "the job's end")
+
+    assert Counter(lines(out)) == expected(*elements)
+    assert job.failures == 0
+
+
+def test_a_killed_worker_is_replaced_by_the_spare_and_the_job_goes_on(flink, tmp_path) -> None:
+    elements = [("a", 200, 10), ("b", 200, 10)]
+    out = tmp_path / "out"
+
+    with running_job(flink, "killed", count_up(elements, out)) as job:
+        wait_for(lambda: job.checkpoints >= 2 and len(lines(out)) > 50, "output and checkpoints")
+        [(name, pid)] = flink.worker_pids.items()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
+        failures = job.failures
+        [(_, second)] = flink.worker_pids.items()
+
+    assert failures == 1
+    assert second != pid
+    assert f"worker {name} ended by itself" in flink.parts["workerpool"].log.read_text()
+
+
+@pytest.mark.slow
+def test_checkpoints_do_not_grow_with_self_checkpoints(flink, tmp_path) -> None:
+    """Beam's own class takes another 56 KB a second here."""
+    elements = [("a", 1_000_000, 0), ("b", 1_000_000, 0)]
+    out = tmp_path / "out"
+    sizes = []
+
+    with running_job(flink, "growth", count_up(elements, out)) as job:
+        wait_for(lambda: job.checkpoints >= 10, "checkpoints")
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            sizes.append(job.checkpoint_bytes)
+            before = job.checkpoints
+            wait_for(lambda: job.checkpoints > before, "a checkpoint")  # noqa: B023
+        self_checkpoints = len(lines(out))
+
+    print(f"{self_checkpoints} self-checkpoints, checkpoint bytes {min(sizes)} to {max(sizes)}")
+    assert self_checkpoints > 500
+    assert max(sizes) - min(sizes) < 20_000

@@ -62,6 +62,9 @@ logger.resources.name = org.apache.flink.runtime.resourcemanager
 logger.resources.level = INFO
 logger.submission.name = org.apache.beam.runners
 logger.submission.level = INFO
+# A process that was killed is told of by the resource manager, in fewer words.
+logger.remote.name = org.apache.pekko
+logger.remote.level = ERROR
 # Not of interest here: "no tokens obtained", "log file … not set", "plugins … does not exist".
 logger.tokens.name = org.apache.flink.runtime.security.token
 logger.tokens.level = ERROR

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -27,30 +27,45 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("pool")
 # A new spare's imports would take the processor from the worker that is needed now.
 SPARE_DELAY_S = 3.0
+# A runner whose worker broke off lets it be stopped at once. One that still waits for the worker
+# waits for ever, so the order is given again.
+AGAIN_AFTER_S = 1.0
+AGAIN_TIMES = 5
 _STOP_TIMEOUT_S = 5.0
 _POLL_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker has to connect to; `id` is its name on the runner's side."""
+
+    id: str
+    logging_endpoint: str
+    provision_endpoint: str
+    control_endpoint: str
+
+
 @dataclass(slots=True)
 class Worker:
-    """A process of worker_boot; spare while it has no id."""
+    """A process of worker_boot; spare while it has no order. `times` it was given before."""
 
     process: subprocess.Popen[bytes]
-    id: str | None = None
+    order: Order | None = None
+    times: int = 0
 
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def order(self, order: dict[str, str]) -> bool:
+    def take(self, order: Order, times: int) -> bool:
         """Give it its work; False if it is dead."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            self.process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return False
-        self.id = order["id"]
+        self.order, self.times = order, times
         return True
 
     def stop(self) -> None:
@@ -62,6 +77,15 @@ class Worker:
             self.process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An order whose worker ended by itself; `due` on the monotonic clock."""
+
+    due: float
+    order: Order
+    times: int
+
+
 class WorkerPool:
     """The service that Flink's task managers call. All methods may be called from any thread."""
 
@@ -70,69 +94,80 @@ class WorkerPool:
         self._status = status
         self._lock = threading.RLock()
         self._workers: list[Worker] = []
+        self._again: list[Again] = []
         self._next_spare = 0.0
 
     def StartWorker(self, request: beam_fn_api_pb2.StartWorkerRequest, _: object) -> object:  # noqa: N802
         from apache_beam.portability.api import beam_fn_api_pb2
 
-        order = {
-            "id": request.worker_id,
-            "logging_endpoint": request.logging_endpoint.url,
-            "provision_endpoint": request.provision_endpoint.url,
-            "control_endpoint": request.control_endpoint.url,
-        }
+        order = Order(
+            request.worker_id,
+            request.logging_endpoint.url,
+            request.provision_endpoint.url,
+            request.control_endpoint.url,
+        )
         with self._lock:
-            spares = [worker for worker in self._workers if worker.id is None and worker.is_alive]
-            worker = next((spare for spare in spares if spare.order(order)), None)
-            if worker is None:
-                worker = self._spawn()
-                worker.order(order)
-            self._next_spare = time.monotonic() + SPARE_DELAY_S
-            self._write_status()
-        _LOG.info("worker %s is process %d", worker.id, worker.process.pid)
+            self._give(order, 0)
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(self, request: beam_fn_api_pb2.StopWorkerRequest, _: object) -> object:  # noqa: N802
         from apache_beam.portability.api import beam_fn_api_pb2
 
+        name = request.worker_id
         with self._lock:
-            stopped = [worker for worker in self._workers if worker.id == request.worker_id]
+            self._again = [again for again in self._again if again.order.id != name]
+            stopped = [worker for worker in self._workers if _name(worker) == name]
             self._workers = [worker for worker in self._workers if worker not in stopped]
             self._write_status()
         for worker in stopped:
             worker.stop()
-            _LOG.info("worker %s stopped (process %d)", worker.id, worker.process.pid)
+            _LOG.info("worker %s stopped (process %d)", name, worker.process.pid)
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def keep(self) -> None:
-        """One round: bury the dead, make the spares that are due."""
+        """One round: bury the dead, give orders again, make the spares that are due."""
         with self._lock:
-            dead = [worker for worker in self._workers if not worker.is_alive]
-            for worker in dead:
-                self._workers.remove(worker)
-                _LOG.warning(
-                    "%s ended by itself (process %d, exit code %d)",
-                    "a spare" if worker.id is None else f"worker {worker.id}",
-                    worker.process.pid,
-                    worker.process.returncode,
-                )
-                if worker.id is None:  # the next one may end the same way
-                    self._next_spare = time.monotonic() + SPARE_DELAY_S
-            spares = sum(worker.id is None for worker in self._workers)
-            if spares < self._spares and time.monotonic() >= self._next_spare:
+            now = time.monotonic()
+            for worker in [worker for worker in self._workers if not worker.is_alive]:
+                self._bury(worker, now)
+            due = [again for again in self._again if again.due <= now]
+            self._again = [again for again in self._again if again.due > now]
+            for again in due:
+                self._give(again.order, again.times)
+            spares = sum(worker.order is None for worker in self._workers)
+            if spares < self._spares and now >= self._next_spare:
                 self._spawn()
-            elif not dead:
-                return
-            self._write_status()
+                self._write_status()
 
     def stop(self) -> None:
         with self._lock:
             workers, self._workers = self._workers, []
-            self._spares = 0
+            self._again, self._spares = [], 0
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
             worker.stop()
+
+    def _give(self, order: Order, times: int) -> None:
+        """A spare takes the order, a new process if there is none."""
+        spares = [worker for worker in self._workers if worker.order is None and worker.is_alive]
+        worker = next((spare for spare in spares if spare.take(order, times)), None)
+        if worker is None:
+            worker = self._spawn()
+            worker.take(order, times)
+        self._next_spare = time.monotonic() + SPARE_DELAY_S
+        self._write_status()
+        _LOG.info("worker %s is process %d", order.id, worker.process.pid)
+
+    def _bury(self, worker: Worker, now: float) -> None:
+        self._workers.remove(worker)
+        self._next_spare = now + SPARE_DELAY_S  # if it was one, the next may end the same way
+        what = "a spare" if worker.order is None else f"worker {worker.order.id}"
+        pid, code = worker.process.pid, worker.process.returncode
+        _LOG.warning("%s ended by itself (process %d, exit code %d)", what, pid, code)
+        if worker.order is not None and worker.times < AGAIN_TIMES:
+            self._again.append(Again(now + AGAIN_AFTER_S, worker.order, worker.times + 1))
+        self._write_status()
 
     def _spawn(self) -> Worker:
         command = [sys.executable, "-m", "pipelinekit.runtime.beam.worker_boot"]
@@ -144,12 +179,18 @@ class WorkerPool:
         if self._status is None:
             return
         status = {
-            "workers": {worker.id: worker.process.pid for worker in self._workers if worker.id},
-            "spares": [worker.process.pid for worker in self._workers if worker.id is None],
+            "workers": {
+                worker.order.id: worker.process.pid for worker in self._workers if worker.order
+            },
+            "spares": [worker.process.pid for worker in self._workers if worker.order is None],
         }
         scratch = self._status.with_suffix(".new")
         scratch.write_text(json.dumps(status))
         scratch.replace(self._status)
+
+
+def _name(worker: Worker) -> str | None:
+    return None if worker.order is None else worker.order.id
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,11 +42,11 @@ def test_residuals_of_self_checkpoints_come_back_exactly_equal_elements_too(
 
 
 def test_a_killed_worker_is_replaced_by_the_spare_and_the_job_goes_on(flink, tmp_path) -> None:
-    elements = [("a", 200, 10), ("b", 200, 10)]
+    elements = [("a", 80, 10), ("b", 80, 10)]
     out = tmp_path / "out"
 
     with running_job(flink, "killed", count_up(elements, out)) as job:
-        wait_for(lambda: job.checkpoints >= 2 and len(lines(out)) > 50, "output and checkpoints")
+        wait_for(lambda: job.checkpoints >= 2 and len(lines(out)) > 20, "output and checkpoints")
         [(name, pid)] = flink.worker_pids.items()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
@@ -55,6 +56,28 @@ def test_a_killed_worker_is_replaced_by_the_spare_and_the_job_goes_on(flink, tmp
     assert failures == 1
     assert second != pid
     assert f"worker {name} ended by itself" in flink.parts["workerpool"].log.read_text()
+
+
+def test_a_worker_killed_while_the_job_initialises_does_not_leave_it_stuck(flink, tmp_path) -> None:
+    elements = [("a", 10, 10)]
+    out = tmp_path / "out"
+    killed: list[int] = []
+
+    def kill_first() -> None:
+        """Before it has connected: the runner then waits for it and nothing else."""
+        [pid] = wait_for(lambda: list(flink.worker_pids.values()), "a worker")
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    killer = threading.Thread(target=kill_first)
+    killer.start()
+    with running_job(flink, "stuck", count_up(elements, out)) as job:
+        wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
+        failures = job.failures
+    killer.join()
+
+    assert len(killed) == 1
+    assert failures == 0
 
 
 @pytest.mark.slow

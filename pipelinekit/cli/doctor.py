@@ -67,6 +67,21 @@ def _machine() -> Iterator[Finding]:
         place = shutil.which(command)
         help = f"install {what}: `pipelinekit up kafka` needs it; a broker elsewhere does not"
         yield Finding(command, place is not None, place or "not on the PATH", help)
+    yield _flink()
+
+
+def _flink() -> Finding:
+    from pipelinekit.devstack.flink import distribution
+
+    if find_spec("apache_beam") is None:
+        how = "pip install 'pipelinekit[beam]'"
+        return Finding("Flink", True, f"not set up; to run on it: {how}")
+    if (program := distribution.missing_program()) is not None:
+        detail = f'{distribution.VERSION} needs the program "{program}", not on the PATH'
+        return Finding("Flink", False, detail, distribution.how_to_get(program))
+    if not distribution.is_fetched():
+        return Finding("Flink", True, "not fetched yet; `pipelinekit up flink` fetches it")
+    return Finding("Flink", True, f"{distribution.VERSION} in {distribution.home()}")
 
 
 def _project(paths: tuple[Path, ...], environment: str) -> Iterator[Finding]:

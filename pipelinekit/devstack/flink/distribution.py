@@ -61,6 +61,11 @@ def missing_program() -> str | None:
     return next((program for program in needed if shutil.which(program) is None), None)
 
 
+def how_to_get(program: str) -> str:
+    """The next step for a program that is missing."""
+    return _PROGRAMS[program]
+
+
 def fetch(progress: Progress) -> None:
     """Fill the cache if it isn't filled.
 
@@ -68,7 +73,7 @@ def fetch(progress: Progress) -> None:
     """
     if (missing := missing_program()) is not None:
         message = f'Flink {VERSION} needs the program "{missing}" and the PATH has none'
-        raise Refused(message, help=_PROGRAMS[missing])
+        raise Refused(message, help=how_to_get(missing))
     if is_fetched():
         return
     home().parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "down": ("down", "down", "Stop the local stack."),
     "load": ("load", "load", "Send generated events to a topic."),
     "ddl": ("ddl", "ddl", "Show, apply or check tables and topics."),
-    "run": ("run", "run", "Run metrics on this machine."),
+    "run": ("run", "run", "Run metrics, on this machine or a runner."),
+    "compile": ("compile_job", "compile_job", "Write jobs as files for a runner."),
+    "submit": ("submit", "submit", "Hand compiled jobs to their runner."),
+    "status": ("status", "status", "Show how submitted jobs fare."),
+    "stop": ("stop", "stop", "Stop a submitted job, with or without a savepoint."),
     "doctor": ("doctor", "doctor", "Say what is missing, and how to get it."),
     "demo": ("demo", "demo", "Watch it all work for half a minute."),
 }

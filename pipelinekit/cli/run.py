@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Reading threads; fixed at a job's first start.",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "direct", "prism", "flink"]),
+    default="local",
+    show_default=True,
+    help="What runs it: this process, or Beam on one of its runners.",
+)
 @click.option("--yes", is_flag=True, help="Run against a protected environment.")
 @state_option
 @verbosity_options
@@ -63,16 +70,20 @@ def run(
     until_end: bool,
     no_ddl: bool,
     shards: int,
+    runner: str,
     yes: bool,
     state: Path | None,
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Run the metrics in PATH on this machine.
+    """Run the metrics in PATH, on this machine unless --runner says otherwise.
 
     Rows appear in the sinks while windows are open, and are corrected when late events arrive.
     Ctrl-C flushes, saves and ends with 0; killed, the next run goes on from the last checkpoint
     and the result is the same.
+
+    direct replays to the end (--until-end), prism keeps no state, flink takes the cluster of
+    `up flink` and stops with a savepoint.
     """
     # One thread for a data frame: slices are small, and the other core writes and reads.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -86,6 +97,22 @@ def run(
         )
     if checked.project.is_protected and not yes:
         raise UsageError(f"the environment {environment} is protected", help="say --yes to run it")
+    if runner != "local":
+        from pipelinekit.cli.run_beam import run_on_beam
+
+        folder = state_folder(checked.project, state)
+        variables = checked.project.variables
+        return run_on_beam(
+            plans[0],
+            runner,
+            variables,
+            folder,
+            start_from=start_from,
+            until_end=until_end,
+            ddl=not no_ddl,
+            shards=shards,
+            quiet=quiet,
+        )
     folder = state_folder(checked.project, state) / plans[0].job
     return run_plan(
         plans[0],

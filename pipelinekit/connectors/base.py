@@ -30,6 +30,10 @@ class Reader(Protocol):
         """Partitions whose log was read to its end (the broker said so), as of the last poll."""
         ...
 
+    def lag(self) -> int | None:
+        """Messages between here and the log's end, as of about a second ago, if it is known."""
+        ...
+
     def trouble(self) -> str | None:
         """What keeps the reader from reading just now ("broker 127.0.0.1:9092 is down"), if so."""
         ...

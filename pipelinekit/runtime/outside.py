@@ -97,6 +97,19 @@ def sink_schemas(plan: Plan) -> dict[str, SinkSchema]:
     return schemas
 
 
+def ddl_from_nothing(plan: Plan) -> dict[str, list[str]]:
+    """For each sink that takes statements all that the plan wants there; nothing is asked."""
+    statements = {}
+    for name, schema in sink_schemas(plan).items():
+        sink = next(s for s in plan.sinks if s.name == name)
+        if sink.type == "clickhouse":
+            from pipelinekit.connectors.clickhouse.ddl import difference
+
+            database = str(sink.settings["database"])
+            statements[name] = difference(database, schema, {}, has_database=False)
+    return statements
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
     """What is missing in one place; `apply` makes it so. `manage` is full or verify."""

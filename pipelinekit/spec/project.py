@@ -80,7 +80,8 @@ class LoadedTest:
 class Project:
     """All specs of a project for one environment, by name.
 
-    `unread` has the file of each (kind, name) that is there and has findings of its own.
+    `unread` has the file of each (kind, name) that is there and has findings of its own;
+    `variables` are those that filled the specs.
     """
 
     root: FilePath
@@ -92,6 +93,7 @@ class Project:
     tests: Mapping[str, Sequence[LoadedTest]]
     documents: Mapping[str, Document]
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -151,6 +153,7 @@ def load(
         tests=tests,
         documents=loading.documents,
         unread=loading.unread,
+        variables=loading.variables,
     )
     return project, report
 

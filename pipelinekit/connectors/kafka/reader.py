@@ -65,6 +65,7 @@ class KafkaReader:
         self._clock = clock
         self._positions = dict(positions)
         self._ends: dict[int, int] = {}
+        self._log_ends: dict[int, int] = {}
         self._down: tuple[str, str] | None = None  # what is down, and since when
         self._cause = ""
         self._is_missing = False
@@ -100,6 +101,12 @@ class KafkaReader:
         name, since = self._down
         cause = f" ({self._cause})" if self._cause else ""
         return f"broker {name} is down since {since}{cause}"
+
+    def lag(self) -> int | None:
+        """Messages between here and the log's end, as of a second ago; None before it is known."""
+        if not self._log_ends:
+            return None
+        return sum(max(0, end - self._positions[p]) for p, end in self._log_ends.items())
 
     def add(self, positions: Mapping[int, int]) -> None:
         """Also read these partitions from these offsets."""
@@ -207,6 +214,8 @@ class KafkaReader:
         statistics = json.loads(text)
         brokers = {b["nodeid"]: b for b in statistics["brokers"].values()}
         partitions = statistics["topics"].get(self._topic, {}).get("partitions", {})
+        ends = {p: partitions.get(str(p), {}).get("ls_offset", -1) for p in self._positions}
+        self._log_ends |= {p: end for p, end in ends.items() if end >= 0}
         leaders = {partitions.get(str(p), {}).get("leader", -1) for p in self._positions}
         down = [
             brokers[leader]["nodename"] if leader in brokers else self._admin.brokers

@@ -137,6 +137,8 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             opened.ledger_due_ms = now_ms + _LEDGER_EVERY_MS
             yield beam.pvalue.TaggedOutput(LEDGER, self._entries(opened))
         yield from self._outputs(gathered)
+        if (lag := opened.read.reader.lag()) is not None:
+            Metrics.gauge("pipelinekit", f"lag_{element}").set(lag)
         if is_done:
             opened.close()
             return

@@ -1,0 +1,98 @@
+"""`pipelinekit status`: how submitted jobs fare."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelinekit.cli.common import environment_option
+from pipelinekit.cli.jobs import flink_cluster, project_variables, record_of
+from pipelinekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelinekit.launch.flink import FlinkStatus
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@environment_option
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="Where records lie. [default: .pipelinekit/<env>/]",
+)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
+def status(jobs: tuple[str, ...], environment: str, state: Path | None, style: str) -> int:
+    """Show state, watermark, lag, last checkpoint, restarts and throughput of submitted jobs.
+
+    Without a JOB, all that were submitted. Exits 1 if one is not running.
+    """
+    from pipelinekit.launch import deployment, flink
+    from pipelinekit.launch.flink_rest import FlinkRest
+
+    variables, _, own_state = project_variables(environment)
+    state = state or own_state
+    names = jobs or tuple(deployment.names(state))
+    if not names:
+        raise UsageError("no job was submitted yet", help="submit one: pipelinekit submit DIR")
+    rest = FlinkRest(flink_cluster(variables, environment, state).rest)
+    found = {}
+    for name in names:
+        record = record_of(state, name)
+        found[name] = (record.runner_job, flink.status(rest, record.runner_job))
+    if style == "json":
+        click.echo(json.dumps({n: {"id": j, **asdict(fares)} for n, (j, fares) in found.items()}))
+    else:
+        for name, (job, fares) in found.items():
+            click.echo(_text(name, job, fares))
+    return 0 if all(fares.state == "RUNNING" for _, fares in found.values()) else 1
+
+
+def _text(name: str, job: str, fares: FlinkStatus) -> str:
+    rows = [
+        ("state", fares.state),
+        ("Flink's id", job),
+        ("running for", f"{fares.running_ms // 1000} s, {fares.restarts} restarts"),
+        ("watermark", _time(fares.watermark_ms)),
+        ("messages", _count(fares.messages) + _per_second(fares.messages_per_second)),
+        ("lag", f"{_count(fares.lag)} messages"),
+        ("rows written", _count(fares.rows)),
+        ("dead letters", _count(fares.dead_letters)),
+        ("last checkpoint", _checkpoint(fares)),
+    ]
+    if fares.last_error is not None:
+        rows.append(("last error", fares.last_error))
+    return "\n".join([name, *(f"  {what:<16} {value}" for what, value in rows)])
+
+
+def _time(ms: int | None) -> str:
+    if ms is None:
+        return "none yet"
+    if ms >= 2**62:
+        return "the end"
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _count(number: int | None) -> str:
+    return "none yet" if number is None else f"{number:,}"
+
+
+def _per_second(rate: float | None) -> str:
+    return "" if rate is None else f" ({rate:,.0f}/s) since the last restart"
+
+
+def _checkpoint(fares: FlinkStatus) -> str:
+    if fares.checkpoint_at_ms is None:
+        return f"none yet, {fares.checkpoints_failed} failed"
+    size = (fares.checkpoint_bytes or 0) / 1024
+    return (
+        f"{_time(fares.checkpoint_at_ms)}, {size:,.0f} KiB in {fares.checkpoint_ms} ms; "
+        f"{fares.checkpoints_failed} failed"
+    )

@@ -1,0 +1,191 @@
+"""`pipelinekit submit`: hand compiled jobs to their runner."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelinekit.cli.common import environment_option
+from pipelinekit.cli.jobs import flink_cluster, project_variables, refuse_protected, say
+from pipelinekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelinekit.launch.artifact import Artifact
+    from pipelinekit.launch.deployment import Deployment
+    from pipelinekit.launch.flink import FlinkCluster
+
+
+@click.command()
+@click.argument(
+    "folder", type=click.Path(exists=True, path_type=Path, file_okay=False), metavar="DIR"
+)
+@environment_option
+@click.option(
+    "--from",
+    "start_from",
+    type=click.Choice(["earliest", "latest", "stored"]),
+    default="stored",
+    show_default=True,
+    help="Where to begin; stored: the savepoint it was stopped with, else its newest checkpoint, "
+    "else earliest.",
+)
+@click.option(
+    "--from-savepoint",
+    "savepoint",
+    metavar="URI",
+    default=None,
+    help="Begin from this savepoint or retained checkpoint.",
+)
+@click.option(
+    "--parallelism", type=click.IntRange(1, 1024), default=None, help="Instead of the compiled one."
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 1024),
+    default=None,
+    help="Instead of the compiled ones; only at a fresh start.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="Where records lie. [default: .pipelinekit/<env>/]",
+)
+@click.option("--yes", is_flag=True, help="Submit to a protected environment.")
+def submit(
+    folder: Path,
+    environment: str,
+    start_from: str,
+    savepoint: str | None,
+    parallelism: int | None,
+    shards: int | None,
+    state: Path | None,
+    yes: bool,
+) -> int:
+    """Submit the jobs that `compile` wrote to DIR, and wait until they run.
+
+    Tables and topics must be there: `pipelinekit ddl` shows what is missing. A state that the
+    plan doesn't fit is refused before anything is submitted.
+    """
+    from pipelinekit.launch import artifact
+
+    variables, is_protected, own_state = project_variables(environment)
+    refuse_protected(environment, is_protected, yes)
+    state = state or own_state
+    for made in artifact.read(folder):
+        if made.plan.environment != environment:
+            raise UsageError(
+                f"{folder} was compiled for the environment {made.plan.environment}",
+                help=f"submit it there: -e {made.plan.environment}",
+            )
+        if made.runner != "flink":
+            raise UsageError(
+                f"{folder} was compiled for {made.runner}",
+                help="see docs/operator for how that is launched",
+            )
+        settings = made.settings
+        made = replace(
+            made,
+            settings=replace(
+                settings,
+                parallelism=parallelism or settings.parallelism,
+                shards=shards or settings.shards,
+            ),
+        )
+        cluster = flink_cluster(variables, environment, state)
+        submitted = submit_to_flink(
+            made,
+            cluster,
+            state,
+            start_from=start_from,
+            savepoint=savepoint,
+            shards_given=shards,
+        )
+        click.echo(f"{submitted.job} runs on Flink as {submitted.runner_job}")
+    say("look at it with: pipelinekit status")
+    return 0
+
+
+def submit_to_flink(
+    made: Artifact,
+    cluster: FlinkCluster,
+    state: Path,
+    *,
+    start_from: str,
+    savepoint: str | None = None,
+    shards_given: int | None = None,
+    until_end: bool = False,
+) -> Deployment:
+    """Submit one job and keep its record; says in words what differs from the one before."""
+    from pipelinekit.launch import deployment, flink
+    from pipelinekit.launch.start import begin_anew, begin_from
+    from pipelinekit.runtime.outside import make_source
+
+    plan, settings = made.plan, made.settings
+    for line in flink.preflight(cluster, settings.parallelism):
+        say(line)
+    before = deployment.load(state, plan.job)
+    if savepoint is None and start_from == "stored" and before is not None:
+        savepoint = before.savepoint or flink.newest_checkpoint(
+            before.checkpoints, before.runner_job
+        )
+    source = make_source(plan.source)
+    try:
+        if savepoint is not None:
+            if before is None:
+                raise UsageError(
+                    f"there is no record of {plan.job} in {state}: a state says nothing of its "
+                    "shards, epoch and floors",
+                    help="name the folder of records with --state, or start --from earliest",
+                )
+            say(f"from {savepoint}")
+            begin = begin_from(plan, source, before, shards=shards_given)
+        else:
+            begin = begin_anew(
+                plan,
+                source,
+                before,
+                latest=start_from == "latest",
+                until_end=until_end,
+                shards=settings.shards,
+                buckets=settings.buckets,
+            )
+    finally:
+        source.close()
+    for note in begin.notes:
+        say(f"note: {note}")
+    runner_job = flink.submit(
+        cluster,
+        begin.job,
+        name=job_name(plan.job, plan.environment),
+        parallelism=settings.parallelism,
+        checkpoint_every_ms=settings.checkpoint_every_ms,
+        savepoint=savepoint,
+        say=say,
+    )
+    record = deployment.Deployment(
+        job=plan.job,
+        runner="flink",
+        runner_job=runner_job,
+        submitted_at_ms=time.time_ns() // 1_000_000,
+        epoch=begin.job.epoch,
+        shards=begin.job.shards,
+        buckets=begin.job.buckets,
+        topic_id=begin.topic_id,
+        positions=begin.job.positions,
+        metrics=begin.job.metrics,
+        plan=plan,
+        checkpoints=cluster.checkpoints,
+    )
+    deployment.save(state, record)
+    return record
+
+
+def job_name(job: str, environment: str) -> str:
+    """The runner's name for a job: unique on a cluster that several environments share."""
+    return f"pipelinekit-{environment}-{job}".replace("_", "-")

@@ -1,0 +1,1 @@
+"""Handing a job to a runner and keeping watch over it: one file a runner."""

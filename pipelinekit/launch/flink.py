@@ -1,0 +1,291 @@
+"""Flink: submit, look, stop, with state kept."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelinekit.errors import Refused, Unreachable, UsageError
+from pipelinekit.launch.flink_rest import FlinkRest
+from pipelinekit.runtime.beam.job import BeamJob
+
+FLINK_VERSION = "1.19"
+ENDED = frozenset({"CANCELED", "FAILED", "FINISHED", "SUSPENDED"})
+_STARTED_WITHIN_S = 90.0
+_STOPPED_WITHIN_S = 60.0
+_STUCK_AFTER_S = 45.0
+_CHECKPOINT = re.compile(r"chk-(\d+)")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkCluster:
+    """Where a cluster and what belongs to it answer. `checkpoints`: a URI for all of them."""
+
+    rest: str
+    job_endpoint: str
+    artifact_endpoint: str
+    worker_pool: str | None
+    checkpoints: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkStatus:
+    """A job as the cluster sees it. Times in ms, sizes in bytes; None where it doesn't say."""
+
+    state: str
+    running_ms: int
+    restarts: int
+    watermark_ms: int | None
+    messages: int | None
+    messages_per_second: float | None
+    lag: int | None
+    dead_letters: int | None
+    rows: int | None
+    checkpoint_at_ms: int | None
+    checkpoint_bytes: int | None
+    checkpoint_ms: int | None
+    checkpoints_failed: int
+    last_error: str | None
+
+
+def preflight(cluster: FlinkCluster, parallelism: int) -> list[str]:
+    """What is there, in words. Raises Unreachable or Refused for what is missing."""
+    overview = FlinkRest(cluster.rest).overview()
+    version = str(overview["flink-version"])
+    if not version.startswith(f"{FLINK_VERSION}."):
+        raise Refused(
+            f"Flink at {cluster.rest} is version {version}, the job server speaks {FLINK_VERSION}",
+            help=f"use a cluster of Flink {FLINK_VERSION}.x",
+        )
+    free = int(overview["slots-available"])
+    if free < parallelism:
+        raise Refused(
+            f"the job wants {parallelism} slots, Flink at {cluster.rest} has {free} free of "
+            f"{overview['slots-total']}",
+            help="stop a job, add a task manager, or submit with a smaller --parallelism",
+        )
+    _must_answer("the job server", cluster.job_endpoint)
+    if cluster.worker_pool is not None:
+        _must_answer("the worker pool", cluster.worker_pool)
+    _must_be_writable(cluster.checkpoints)
+    return [
+        f"Flink {version} at {cluster.rest}: {free} slots free",
+        f"checkpoints in {cluster.checkpoints}",
+    ]
+
+
+def submit(
+    cluster: FlinkCluster,
+    job: BeamJob,
+    *,
+    name: str,
+    parallelism: int = 1,
+    checkpoint_every_ms: int = 5_000,
+    savepoint: str | None = None,
+    say: Say = lambda line: None,
+) -> str:
+    """Hand the job over; gives Flink's id of it once all its tasks run.
+
+    A task that hangs while it initialises (its worker died then) is cancelled and submitted
+    again, once. Raises Refused when Flink will not run it, with the reason.
+    """
+    rest = FlinkRest(cluster.rest)
+    running = [j["jid"] for j in rest.jobs() if j["name"] == name and j["state"] not in ENDED]
+    if running:
+        raise UsageError(
+            f"job {name} runs already on Flink at {cluster.rest}, as {running[0]}",
+            help="stop it first: pipelinekit stop --savepoint",
+        )
+    for _ in range(2):
+        _hand_over(cluster, job, name, parallelism, checkpoint_every_ms, savepoint)
+        found = _until_known(rest, name)
+        say(f"Flink has it as {found}")
+        if _until_running(rest, found):
+            return found
+        say(f"job {found} hangs while it initialises: submitting it again")
+        cancel(rest, found)
+    raise Refused(
+        f"job {name} did not come to run on Flink at {cluster.rest}",
+        help="look at its task managers' and the worker pool's logs",
+    )
+
+
+def status(rest: FlinkRest, job: str) -> FlinkStatus:
+    """How the job fares."""
+    found = rest.job(job)
+    vertices = {str(v["name"]): str(v["id"]) for v in found["vertices"]}
+    read = next((v for n, v in vertices.items() if "ledger" in n), None)
+    panes = next((v for n, v in vertices.items() if "panes" in n), None)
+    checkpoints = rest.checkpoints(job)
+    last = (checkpoints.get("latest") or {}).get("completed")
+    errors = rest.exceptions(job)
+    messages = None if read is None else rest.counters(job, read, r"\.pipelinekit_messages")
+    restarts = rest.job_metrics(job, "numRestarts").get("numRestarts", 0)
+    return FlinkStatus(
+        state=_state(found),
+        running_ms=int(found["duration"]),
+        restarts=int(restarts),
+        watermark_ms=None if panes is None else rest.watermark_ms(job, panes),
+        messages=None if messages is None else int(messages),
+        messages_per_second=_rate(rest, job, read, messages),
+        lag=_whole(read and rest.counters(job, read, r"\.pipelinekit_lag_\d+")),
+        dead_letters=_whole(read and rest.counters(job, read, r"\.pipelinekit_dead_letters")),
+        rows=_whole(panes and rest.counters(job, panes, r"\.pipelinekit_rows")),
+        checkpoint_at_ms=None if last is None else int(last["latest_ack_timestamp"]),
+        checkpoint_bytes=None if last is None else int(last["state_size"]),
+        checkpoint_ms=None if last is None else int(last["end_to_end_duration"]),
+        checkpoints_failed=int(checkpoints["counts"]["failed"]),
+        last_error=str(errors[0]["stacktrace"]).splitlines()[0] if errors else None,
+    )
+
+
+def cancel(rest: FlinkRest, job: str) -> None:
+    """End the job without a savepoint; its newest checkpoint is retained."""
+    rest.cancel(job)
+    state = rest.wait(job, ENDED, _STOPPED_WITHIN_S)
+    if state not in ENDED:
+        raise Unreachable(f"job {job} is still {state} {_STOPPED_WITHIN_S:g} s after its cancel")
+
+
+def stop_with_savepoint(rest: FlinkRest, job: str, folder: str) -> str:
+    """End the job with its state kept; gives where. Raises Refused with Flink's reason."""
+    location = rest.stop_with_savepoint(job, folder, _STOPPED_WITHIN_S)
+    rest.wait(job, ENDED, _STOPPED_WITHIN_S)
+    return location
+
+
+def newest_checkpoint(checkpoints: str, job: str) -> str | None:
+    """The job's newest retained checkpoint in a folder that this machine sees."""
+    folder = Path(checkpoints.removeprefix("file://")) / job
+    numbered = [
+        (int(match.group(1)), path)
+        for path in folder.glob("chk-*")
+        if (match := _CHECKPOINT.fullmatch(path.name)) and (path / "_metadata").exists()
+    ]
+    return f"file://{max(numbered)[1]}" if numbered else None
+
+
+# --- private ------------------------------------------------------------------------------------
+
+
+def _hand_over(
+    cluster: FlinkCluster,
+    job: BeamJob,
+    name: str,
+    parallelism: int,
+    checkpoint_every_ms: int,
+    savepoint: str | None,
+) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelinekit.runtime.beam.graph import build
+    from pipelinekit.runtime.beam.options import FlinkSettings, flink_options
+
+    settings = FlinkSettings(
+        job_endpoint=cluster.job_endpoint,
+        artifact_endpoint=cluster.artifact_endpoint,
+        worker_pool=cluster.worker_pool,
+        checkpoints=cluster.checkpoints,
+        parallelism=parallelism,
+        checkpoint_every_ms=checkpoint_every_ms,
+        savepoint=savepoint,
+    )
+    # It warns of every option that is the Java side's, and of a package list we don't want.
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    pipeline = beam.Pipeline(options=PipelineOptions(flink_options(settings, name)))
+    build(pipeline, job)
+    try:
+        pipeline.run()
+    except Exception as error:
+        raise Refused(
+            f"the job server at {cluster.job_endpoint} did not take job {name}: {error}"
+        ) from error
+
+
+def _until_known(rest: FlinkRest, name: str) -> str:
+    deadline = time.monotonic() + _STARTED_WITHIN_S
+    while time.monotonic() < deadline:
+        jobs = [j for j in rest.jobs() if j["name"] == name and j["state"] not in ENDED]
+        if jobs:
+            return str(max(jobs, key=lambda j: j["start-time"])["jid"])
+        time.sleep(0.2)
+    raise Refused(
+        f"Flink at {rest.url} did not get job {name} within {_STARTED_WITHIN_S:g} s",
+        help="look at the job server's log",
+    )
+
+
+def _until_running(rest: FlinkRest, job: str) -> bool:
+    """Whether all tasks run in time. Raises Refused when the job failed."""
+    deadline = time.monotonic() + _STUCK_AFTER_S
+    while time.monotonic() < deadline:
+        found = rest.job(job)
+        if found["state"] in ENDED:
+            errors = rest.exceptions(job)
+            reason = str(errors[0]["stacktrace"]).splitlines()[0] if errors else "no reason given"
+            raise Refused(f"Flink ended job {job} as {found['state']}: {reason}")
+        if found["state"] == "RUNNING" and all(
+            v["status"] in ("RUNNING", "FINISHED") for v in found["vertices"]
+        ):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _state(found: dict[str, Any]) -> str:
+    """The job's state; one whose tasks are not all up yet is no RUNNING one."""
+    state = str(found["state"])
+    waiting = {v["status"] for v in found["vertices"]} - {"RUNNING", "FINISHED"}
+    return (
+        f"{state}, tasks {'/'.join(sorted(waiting))}" if state == "RUNNING" and waiting else state
+    )
+
+
+def _rate(rest: FlinkRest, job: str, vertex: str | None, before: float | None) -> float | None:
+    """Messages a second, over one second."""
+    if vertex is None or before is None:
+        return None
+    began = time.monotonic()
+    time.sleep(1)
+    now = rest.counters(job, vertex, r"\.pipelinekit_messages")
+    return None if now is None else max(0.0, (now - before) / (time.monotonic() - began))
+
+
+def _whole(number: object) -> int | None:
+    return int(number) if isinstance(number, float) else None
+
+
+def _must_answer(what: str, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except (OSError, ValueError) as error:
+        raise Unreachable(
+            f"{what} at {address} does not answer: {error}",
+            help="start it with `pipelinekit up flink`",
+        ) from error
+
+
+def _must_be_writable(uri: str) -> None:
+    """For a folder that this machine sees; others are Flink's to judge."""
+    if not uri.startswith("file://"):
+        return
+    folder = Path(uri.removeprefix("file://"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".pipelinekit"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise Refused(
+            f"checkpoints can't be written to {folder}: {error.strerror}",
+            help="give a folder that every task manager can write: FLINK_CHECKPOINTS=file:///…",
+        ) from error

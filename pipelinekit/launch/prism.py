@@ -1,0 +1,30 @@
+"""Prism, Beam's own portable runner: one process beside this one, for development. No state."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipelinekit.errors import Refused
+from pipelinekit.runtime.beam.job import BeamJob
+
+
+def run(job: BeamJob, program: Path) -> None:
+    """Run a job until it ends or this process is told to; its workers live in this process."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.prism_runner import PrismRunner
+
+    from pipelinekit.runtime.beam.graph import build
+
+    for logger in ("apache_beam", "PrismRunner"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    options = PipelineOptions(
+        ["--streaming", f"--prism_location={program}", "--environment_type=LOOPBACK"]
+    )
+    pipeline = beam.Pipeline(runner=PrismRunner(), options=options)
+    build(pipeline, job)
+    result = pipeline.run()
+    state = result.wait_until_finish()
+    if state != "DONE":
+        raise Refused(f"Prism ended the job as {state}")

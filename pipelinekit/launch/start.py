@@ -1,0 +1,121 @@
+"""Where a submitted job begins: anew, or from the state of the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelinekit.clock import Clock, SystemClock
+from pipelinekit.connectors.kafka.source import KafkaSource
+from pipelinekit.engine.lateness import NO_TIME
+from pipelinekit.errors import Refused, UsageError
+from pipelinekit.launch.deployment import Deployment
+from pipelinekit.plan.model import Plan
+from pipelinekit.runtime.beam.job import BeamJob
+from pipelinekit.runtime.floors import continued, fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The job, the topic it belongs to, and in words what differs from the one before."""
+
+    job: BeamJob
+    topic_id: str
+    notes: tuple[str, ...] = ()
+
+
+def begin_anew(
+    plan: Plan,
+    source: KafkaSource,
+    before: Deployment | None,
+    *,
+    latest: bool = False,
+    until_end: bool = False,
+    shards: int = 1,
+    buckets: int = 2,
+    clock: Clock | None = None,
+) -> Begin:
+    """A job without a past; a record before it raises the epoch, so that its rows win."""
+    now_ms = (clock or SystemClock()).now_ms()
+    bounds = source.bounds()
+    job = BeamJob(
+        plan,
+        positions={p: end if latest else first for p, (first, end) in bounds.items()},
+        shards=shards,
+        buckets=buckets,
+        epoch=1 if before is None else before.epoch + 1,
+        stop_at={p: end for p, (_, end) in bounds.items()} if until_end else None,
+        metrics=fresh(plan, _after(plan, now_ms) if latest else NO_TIME),
+    )
+    return Begin(job, source.topic_id())
+
+
+def begin_from(
+    plan: Plan,
+    source: KafkaSource,
+    before: Deployment,
+    *,
+    shards: int | None = None,
+    clock: Clock | None = None,
+) -> Begin:
+    """The job as the record's state left it. Raises Refused for what that state can't become.
+
+    Metrics new since then begin at a boundary that no event can have passed: what may be ahead
+    of now is bounded by `max_future_skew`.
+    """
+    if shards is not None and shards != before.shards:
+        raise UsageError(
+            f"the state of {plan.job} has {before.shards} shards, {shards} were asked for",
+            help="leave --shards out; --parallelism may change",
+        )
+    topic_id = source.topic_id()
+    if topic_id != before.topic_id:
+        raise Refused(
+            f'topic "{plan.source.topic}" was made anew since the job was submitted: its state '
+            "belongs to the one before",
+            help="decide where to go on: --from earliest or --from latest",
+        )
+    _refuse_incompatible(plan, before.plan)
+    now_ms = (clock or SystemClock()).now_ms()
+    goes_on = continued(plan, before.metrics, _after(plan, now_ms))
+    job = BeamJob(
+        plan,
+        positions=before.positions,
+        shards=before.shards,
+        buckets=before.buckets,
+        epoch=before.epoch,
+        metrics=goes_on.metrics,
+    )
+    return Begin(job, topic_id, goes_on.notes)
+
+
+def _after(plan: Plan, now_ms: int) -> int:
+    return now_ms + plan.source.max_future_skew_ms
+
+
+def _refuse_incompatible(plan: Plan, before: Plan) -> None:
+    """A key, window or measure of another kind needs tables, and so a version, of its own."""
+    for metric in plan.metrics:
+        old = next((m for m in before.metrics if m.name == metric.name), None)
+        if old is None or old.version != metric.version:
+            continue
+        kinds = {m.name: (m.measure, m.type) for m in old.measures}
+        changed = [
+            what
+            for what, differs in (
+                ("key", [(k.name, k.type) for k in old.key]
+                 != [(k.name, k.type) for k in metric.key]),
+                ("window", old.grains != metric.grains),
+                *(
+                    (f"measure {m.name}", kinds[m.name] != (m.measure, m.type))
+                    for m in metric.measures
+                    if m.name in kinds
+                ),
+            )
+            if differs
+        ]  # fmt: skip
+        if changed:
+            raise Refused(
+                f"metric {metric.name}: its {' and '.join(changed)} changed, and its version is "
+                f"still {metric.version}: the table and the state are of another shape",
+                help=f"write `version: {metric.version + 1}` in the metric's spec",
+            )

@@ -49,7 +49,7 @@ def decode(data: bytes) -> Plan:
         plan = _value(document["plan"])
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(
-            f"the plan can't be read by this version: {error!r}",
+            f"this is no plan that this version can read ({type(error).__name__})",
             help="make it again with this version",
         ) from error
     if not isinstance(plan, Plan):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from pipelinekit.errors import UsageError
 from pipelinekit.runtime.beam.job import BeamJob
@@ -17,14 +16,13 @@ def run(job: BeamJob) -> None:
 
     from pipelinekit.runtime.beam.graph import build
 
-    if job.stop_at is None:
+    if not job.is_bounded:
         raise UsageError(
             "the direct runner only replays: it holds every timer until its source has ended",
             help="add --until-end, or take another --runner: local, prism or flink",
         )
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    # Named, because the one named DirectRunner wants to download another; and it never waits for
-    # a real-time timer that lies ahead.
+    # Named, because the one called DirectRunner wants to download another.
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(["--streaming"]))
-    build(pipeline, replace(job, early=False))
+    build(pipeline, job)
     pipeline.run().wait_until_finish()

@@ -197,6 +197,7 @@ def _hand_over(
         parallelism=parallelism,
         checkpoint_every_ms=checkpoint_every_ms,
         savepoint=savepoint,
+        is_bounded=job.is_bounded,
     )
     # It warns of every option that is the Java side's, and of a package list we don't want.
     logging.getLogger("apache_beam").setLevel(logging.ERROR)

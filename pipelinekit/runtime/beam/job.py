@@ -30,8 +30,15 @@ class BeamJob:
     stop_at: Mapping[int, int] | None = None
     metrics: Mapping[str, MetricState] = field(default_factory=dict)
     behind_ms: int = 200  # how long a slice may be when behind
-    early: bool = True  # rows leave while windows are open; not on the direct runner
     run: str = field(default_factory=lambda: secrets.token_hex(8))  # names this submission
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it ends: then rows leave as windows close, and none before.
+
+        The direct runner never waits for a real-time timer, and Flink fires none after the end.
+        """
+        return self.stop_at is not None
 
     def bounds(self, metric: str) -> Bounds:
         state = self.metrics.get(metric)

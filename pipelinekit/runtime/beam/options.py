@@ -24,6 +24,7 @@ class FlinkSettings:
     bundle_ms: int = 20
     state_cache_mb: int = 256
     savepoint: str | None = None
+    is_bounded: bool = False  # ends when its source does
 
 
 def flink_options(settings: FlinkSettings, job_name: str) -> list[str]:
@@ -56,6 +57,9 @@ def flink_options(settings: FlinkSettings, job_name: str) -> list[str]:
         options.append("--environment_type=LOOPBACK")
     else:
         options += ["--environment_type=EXTERNAL", f"--environment_config={settings.worker_pool}"]
+    if settings.is_bounded:
+        # Else Flink keeps an ended source alive, for the sake of checkpoints.
+        options.append("--shutdown_sources_after_idle_ms=0")
     if settings.savepoint is not None:
         options.append(f"--savepoint_path={settings.savepoint}")
     return options

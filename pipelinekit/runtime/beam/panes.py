@@ -106,7 +106,8 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
             self._orphans.inc(bucket.store.orphans)
             bucket.store.orphans = 0
         due = bucket.store.next_due_ms()
-        if due is not None and bucket.head.flush_at_ms is None and self._job.early:
+        is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
+        if due is not None and not is_set:
             due = max(due, SystemClock().now_ms())
             bucket.head.flush_at_ms = -(-due // TICK_MS) * TICK_MS
             flush.set(Timestamp(micros=bucket.head.flush_at_ms * 1000))

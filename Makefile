@@ -23,7 +23,7 @@ endif
 .venv/.complete: pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-extras --compile-bytecode
 	$(RUN) python -c "from pipelinekit.devstack.kafka_distribution import fetch; fetch(print)"
-	$(RUN) python -c "from pipelinekit.devstack.flink.distribution import fetch; fetch(print)"
+	$(RUN) python -c "from pipelinekit.devstack.flink import prepare; prepare(print)"
 	@touch $@
 
 demo: setup  ## run the example on real Kafka and the ClickHouse engine, half a minute

@@ -8,7 +8,6 @@ start takes 0.9 s in place of 3.5 s).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelinekit.devstack import ports, process
+from pipelinekit.devstack import class_archive, ports, process
 from pipelinekit.devstack.process import locked
 from pipelinekit.devstack.service import READY_TIMEOUT_S, Progress
 from pipelinekit.errors import Refused, Unreachable
@@ -80,8 +79,7 @@ def fetch(progress: Progress) -> None:
 
 def java() -> list[str]:
     """The command up to the main class."""
-    archive = [f"-XX:SharedArchiveFile={_archive()}"] if _archive().exists() else []
-    return _java(*archive)
+    return _java(*class_archive.options(_archive()))
 
 
 def format_storage(data: Path) -> None:
@@ -137,7 +135,7 @@ def _make_checkpoint() -> None:
         if done.returncode:
             output = (done.stdout + done.stderr).strip()[-_OUTPUT_CHARACTERS:]
             raise Refused(f"Kafka's storage tool failed; it says\n{output}")
-        _move(data / "bootstrap.checkpoint", home() / "bootstrap.checkpoint")
+        class_archive.move(data / "bootstrap.checkpoint", home() / "bootstrap.checkpoint")
 
 
 def _make_archive() -> None:
@@ -159,7 +157,7 @@ def _make_archive() -> None:
             process.wait_ready(running, "Kafka", log, lambda: not ports.is_free(port), 60)
         finally:
             process.stop(running, READY_TIMEOUT_S)
-        _move(made, _archive())
+        class_archive.move(made, _archive())
 
 
 def _scratch_configuration(folder: Path, port: int) -> Path:
@@ -194,15 +192,4 @@ def _java(*options: str) -> list[str]:
 
 
 def _archive() -> Path:
-    """Where the archive for this Java is; another Java's would be refused by it."""
-    program = Path(shutil.which("java") or "java").resolve()
-    stamp = program.stat().st_mtime_ns if program.exists() else 0
-    digest = hashlib.sha256(f"{program} {stamp}".encode()).hexdigest()[:12]
-    return home() / f"classes-{digest}.jsa"
-
-
-def _move(made: Path, place: Path) -> None:
-    """Copy between file systems, appear in one rename."""
-    scratch = place.with_suffix(".new")
-    shutil.copy(made, scratch)
-    scratch.replace(place)
+    return class_archive.place(home())

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pipelinekit.devstack.flink.cluster import Flink, running_flink
+from pipelinekit.devstack.flink.parts import prepare
 
-__all__ = ["Flink", "running_flink"]
+__all__ = ["Flink", "prepare", "running_flink"]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from pipelinekit.devstack import ports
-from pipelinekit.devstack.flink import distribution
 from pipelinekit.devstack.flink.parts import (
     JobManager,
     JobServer,
@@ -18,6 +17,7 @@ from pipelinekit.devstack.flink.parts import (
     Ports,
     TaskManager,
     WorkerPool,
+    prepare,
 )
 from pipelinekit.devstack.service import Component, Progress, running, to_stderr
 from pipelinekit.errors import UsageError
@@ -100,7 +100,7 @@ class Flink(Component):
 
     def start(self, progress: Progress = to_stderr) -> None:
         """Start the parts that don't run. Returns when all answer."""
-        distribution.fetch(progress)
+        prepare(progress)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _PORTS_FILE).write_text(json.dumps(asdict(self._ports)))
         try:

@@ -41,6 +41,10 @@ def home() -> Path:
     return kafka_distribution.home().with_name(f"flink-{VERSION}")
 
 
+def lock() -> Path:
+    return home().with_name(f"{home().name}.lock")
+
+
 def job_server() -> Path:
     """The job server's jar, whether or not it is built yet."""
     return home().with_name(f"flink-job-server-{_digest()}") / "job-server.jar"
@@ -77,7 +81,7 @@ def fetch(progress: Progress) -> None:
     if is_fetched():
         return
     home().parent.mkdir(parents=True, exist_ok=True)
-    with locked(home().with_name(f"{home().name}.lock")):  # another process may be at it
+    with locked(lock()):  # another process may be at it
         if not home().exists():
             progress(f"fetching Flink {VERSION} through pip (230 MB, once) …")
             _fetch_jars()

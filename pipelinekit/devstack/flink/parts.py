@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import secrets
 import socket
 import sys
@@ -12,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pipelinekit.devstack import ports
-from pipelinekit.devstack.flink import distribution, settings
+from pipelinekit.devstack import class_archive, ports
+from pipelinekit.devstack.flink import archive, distribution, settings
+from pipelinekit.devstack.flink.rest import answer
 from pipelinekit.devstack.service import Progress, Service
 
 
@@ -36,6 +35,12 @@ class Ports:
         return f"{ports.HOST}:{self.rest}"
 
 
+def prepare(progress: Progress) -> None:
+    """Fill the cache if it isn't filled (distribution.py, archive.py)."""
+    distribution.fetch(progress)
+    archive.make(progress)
+
+
 class Part(Service):
     """A process of the cluster, on a folder of its own below the cluster's."""
 
@@ -50,7 +55,7 @@ class Part(Service):
         return {"address": f"{ports.HOST}:{self.port}"}
 
     def prepare(self, progress: Progress) -> None:
-        distribution.fetch(progress)
+        prepare(progress)
 
     @abstractmethod
     def command(self) -> list[str]: ...
@@ -83,12 +88,11 @@ class JobManager(Part):
     def command(self) -> list[str]:
         conf = self.configure({"metrics.reporter.prom.port": str(self.cluster.metrics[0])})
         options = ["-Xmx512m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
-        java = settings.java(conf, distribution.class_path(), *options)
-        main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-        return [*java, main, "--configDir", str(conf)]
+        java = settings.java(conf, distribution.class_path(), *_archived(), *options)
+        return [*java, archive.JOB_MANAGER, "--configDir", str(conf)]
 
     def is_answering(self) -> bool:
-        return _asked(self.port, "/overview") is not None
+        return answer(self.port, "/overview") is not None
 
 
 class TaskManager(Part):
@@ -112,15 +116,15 @@ class TaskManager(Part):
             }
         )
         (self.folder / "name").write_text(name)
-        java = settings.java(conf, distribution.class_path(), *settings.task_manager_options())
+        options = [*_archived(), *settings.task_manager_options()]
+        java = settings.java(conf, distribution.class_path(), *options)
         main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
         return [*java, main, "--configDir", str(conf)]
 
     def is_answering(self) -> bool:
         """Whether the job manager has it and its slot."""
         name = (self.folder / "name").read_text()
-        answer = _asked(self.cluster.rest, "/taskmanagers") or {}
-        found = answer.get("taskmanagers", [])
+        found = (answer(self.cluster.rest, "/taskmanagers") or {}).get("taskmanagers", [])
         return any(manager["id"] == name and manager["slotsNumber"] for manager in found)
 
 
@@ -130,10 +134,10 @@ class JobServer(Part):
 
     def command(self) -> list[str]:
         conf = self.configure({})
-        class_path = f"{distribution.job_server()}:{distribution.class_path()}"
+        class_path = f"{distribution.class_path()}:{distribution.job_server()}"
         options = ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
         return [
-            *settings.java(conf, class_path, *options),
+            *settings.java(conf, class_path, *_archived(), *options),
             "pipelinekit.flink.JobServer",
             f"--flink-master={self.cluster.master}",
             f"--job-host={ports.HOST}",
@@ -161,23 +165,13 @@ class WorkerPool(Part):
         return [*pool, "--port", str(self.port), "--status", str(self.status)]
 
 
+def _archived() -> list[str]:
+    return class_archive.options(archive.place())
+
+
 def _accepts(port: int) -> bool:
     try:
         with socket.create_connection((ports.HOST, port), 1):
             return True
     except OSError:
         return False
-
-
-def _asked(port: int, path: str) -> dict[str, list[dict[str, str | int]]] | None:
-    """The JSON that Flink's REST answers, None without an answer."""
-    connection = http.client.HTTPConnection(ports.HOST, port, timeout=2)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        return json.loads(body) if answer.status == http.HTTPStatus.OK else None
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()

@@ -7,6 +7,7 @@ Beam's SDK harness. The end of that input says that the pool is gone, and this p
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -26,7 +27,7 @@ WARM = (
     "pipelinekit.engine.ingest",
     "pipelinekit.engine.panes",
     "pipelinekit.engine.rows",
-    "pipelinekit.runtime.outside",
+    "pipelinekit.runtime.beam.graph",
 )
 _PROVISION_TIMEOUT_S = 30.0
 
@@ -37,7 +38,8 @@ def main() -> int:
         level=logging.ERROR,  # while importing: Beam warns of optional packages
     )
     for module in WARM:
-        importlib.import_module(module)
+        with contextlib.suppress(ModuleNotFoundError):  # a worker that needs it says so itself
+            importlib.import_module(module)
     # The harness lowers the root logger's level, for what goes to the runner. This log is for what
     # can't: errors. Options of Java's side are warned of at each start.
     logging.getLogger().handlers[0].setLevel(logging.ERROR)

@@ -88,7 +88,7 @@ class JobManager(Part):
     def command(self) -> list[str]:
         conf = self.configure({"metrics.reporter.prom.port": str(self.cluster.metrics[0])})
         options = ["-Xmx512m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
-        java = settings.java(conf, distribution.class_path(), *_archived(), *options)
+        java = settings.java(conf, _class_path(), *_archived(), *options)
         return [*java, archive.JOB_MANAGER, "--configDir", str(conf)]
 
     def is_answering(self) -> bool:
@@ -117,7 +117,7 @@ class TaskManager(Part):
         )
         (self.folder / "name").write_text(name)
         options = [*_archived(), *settings.task_manager_options()]
-        java = settings.java(conf, distribution.class_path(), *options)
+        java = settings.java(conf, _class_path(), *options)
         main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
         return [*java, main, "--configDir", str(conf)]
 
@@ -134,10 +134,9 @@ class JobServer(Part):
 
     def command(self) -> list[str]:
         conf = self.configure({})
-        class_path = f"{distribution.class_path()}:{distribution.job_server()}"
-        options = ["-Xmx512m", "-XX:TieredStopAtLevel=1"]
+        options = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dpipelinekit.on-cluster=true"]
         return [
-            *settings.java(conf, class_path, *_archived(), *options),
+            *settings.java(conf, _class_path(), *_archived(), *options),
             "pipelinekit.flink.JobServer",
             f"--flink-master={self.cluster.master}",
             f"--job-host={ports.HOST}",
@@ -163,6 +162,10 @@ class WorkerPool(Part):
         self.status.unlink(missing_ok=True)
         pool = [sys.executable, "-m", "pipelinekit.runtime.beam.worker_pool"]
         return [*pool, "--port", str(self.port), "--status", str(self.status)]
+
+
+def _class_path() -> str:
+    return f"{distribution.class_path()}:{distribution.job_server()}"
 
 
 def _archived() -> list[str]:

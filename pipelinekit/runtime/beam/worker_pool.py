@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("pool")
 # A new spare's imports would take the processor from the worker that is needed now.
 SPARE_DELAY_S = 3.0
-# A runner whose worker broke off lets it be stopped at once. One that still waits for the worker
-# waits for ever, so the order is given again.
+# A runner whose worker broke off has it stopped at once, or is gone itself. One that still waits
+# for the worker waits for ever, so the order is given again.
 AGAIN_AFTER_S = 1.0
 AGAIN_TIMES = 5
 _STOP_TIMEOUT_S = 5.0
@@ -133,7 +134,8 @@ class WorkerPool:
             due = [again for again in self._again if again.due <= now]
             self._again = [again for again in self._again if again.due > now]
             for again in due:
-                self._give(again.order, again.times)
+                if _listens(again.order.control_endpoint):
+                    self._give(again.order, again.times)
             spares = sum(worker.order is None for worker in self._workers)
             if spares < self._spares and now >= self._next_spare:
                 self._spawn()
@@ -187,6 +189,15 @@ class WorkerPool:
         scratch = self._status.with_suffix(".new")
         scratch.write_text(json.dumps(status))
         scratch.replace(self._status)
+
+
+def _listens(endpoint: str) -> bool:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), 1):
+            return True
+    except OSError:
+        return False
 
 
 def _name(worker: Worker) -> str | None:

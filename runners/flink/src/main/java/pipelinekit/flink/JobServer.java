@@ -25,6 +25,9 @@ import org.apache.beam.vendor.guava.v32_1_2_jre.com.google.common.util.concurren
  * whose jars are left out.
  */
 public final class JobServer {
+  /** Says that the cluster has this jar in its lib folder: jobs then take nothing along. */
+  private static final String ON_CLUSTER = "pipelinekit.on-cluster";
+
   private JobServer() {}
 
   public static void main(String[] args) {
@@ -62,7 +65,11 @@ public final class JobServer {
           executorService,
           pipeline,
           flinkOptions,
-          new FlinkPipelineRunner(flinkOptions, flinkConfDir, List.of(ownJar())));
+          new FlinkPipelineRunner(flinkOptions, flinkConfDir, filesToStage()));
+    }
+
+    private static List<String> filesToStage() {
+      return Boolean.getBoolean(ON_CLUSTER) ? List.of() : List.of(ownJar());
     }
 
     private static String ownJar() {

@@ -1,0 +1,189 @@
+"""A job on a real Flink cluster, submitted by the real commands, while parts of it are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from pipelinekit.launch.flink import ENDED, FlinkRest
+from tests.system.recount import recount
+from tests.system.test_kills import _COMMAND, Job
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+# What still lives for a moment after a kill may write; a row later than that is a fresh one.
+_LAST_GASP_MS = 300
+
+
+class FlinkJob(Job):
+    """The project of the kill tests, on Flink."""
+
+    def __init__(self, folder: Path, kafka, clickhouse, flink, name: str) -> None:
+        super().__init__(folder, kafka, clickhouse, name)
+        self.flink = flink
+        self.rest = FlinkRest(flink.rest)
+        checkpoints = (folder / "checkpoints").absolute().as_uri()
+        self.environment |= {
+            f"FLINK_{key.upper()}": value
+            for key, value in {**flink.address, "checkpoints": checkpoints}.items()
+        }
+
+    def verb(self, *words: str) -> str:
+        done = subprocess.run(
+            [*_COMMAND, *words], cwd=self.folder, env=self.environment, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def compile(self, *options: str) -> None:
+        self.verb("compile", ".", "-o", "out", *options)
+        self.verb("ddl", ".", "--apply")
+
+    def submit(self, *options: str) -> str:
+        """Flink's id of the job."""
+        found = re.search(r"as ([0-9a-f]{32})", self.verb("submit", "out", *options))
+        assert found is not None
+        return found[1]
+
+    def cancel(self) -> None:
+        for job in self.rest.jobs():
+            if job["state"] not in ENDED:
+                self.rest.cancel(job["jid"])
+                assert self.rest.wait(job["jid"], ENDED, 60) in ENDED
+
+    def working_manager(self, job: str) -> str:
+        """The task manager that has the job's panes."""
+        vertices = self.rest.job(job)["vertices"]
+        panes = next(v["id"] for v in vertices if "panes" in v["name"])
+        subtasks = self.rest._ask("GET", f"/jobs/{job}/vertices/{panes}")["subtasks"]
+        return str(subtasks[0]["taskmanager-id"]).rpartition("-")[0]
+
+    def read_through(self) -> bool:
+        """Whether the ledger says that every message was read."""
+        ends = sum(p.high for p in _bounds(self.kafka, self.topic))
+        select = (
+            f"SELECT sum(count) AS n FROM {self.database}.pipelinekit_ledger FINAL "
+            "WHERE metric = ''"
+        )
+        return int(self.query(select)[0]["n"]) == ends
+
+    def wait_until_read(self, timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self.read_through():
+            assert time.monotonic() < deadline, "the job does not catch up"
+            time.sleep(0.2)
+        time.sleep(3)  # the last rows: late ones may wait a second, and corrections
+
+
+class _Ends:
+    def __init__(self, high: int) -> None:
+        self.high = high
+
+
+def _bounds(brokers: str, topic: str) -> list[_Ends]:
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "ends"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return [
+            _Ends(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1])
+            for p in partitions
+        ]
+    finally:
+        consumer.close()
+
+
+@pytest.fixture
+def job(tmp_path: Path, kafka, clickhouse, flink):
+    name = f"f{os.getpid()}_{tmp_path.name[-8:]}".lower().replace("-", "_")
+    made = FlinkJob(tmp_path, kafka, clickhouse, flink, name)
+    yield made
+    flink.start()  # what a test has left dead
+    made.cancel()
+
+
+def _kill(job: FlinkJob, kind: str, flink_job: str) -> str:
+    """Kill a part; gives Flink's id of the job that goes on."""
+    flink = job.flink
+    if kind == "worker":
+        workers = list(flink.worker_pids.values())
+        os.kill(workers[0], signal.SIGKILL)
+    elif kind == "taskmanager":
+        name = job.working_manager(flink_job)
+        flink.parts[name].kill()
+    elif kind == "workerpool":
+        flink.restart("workerpool")
+    else:
+        flink.restart("jobmanager")
+        flink.start()
+        return job.submit("--from", "stored")
+    return flink_job
+
+
+def _chaos(job: FlinkJob, *, rate: int, kinds: list[str], seed: int, gap_s: float) -> None:
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    # The topic must be there, and the cluster's job run, before the load starts its clock.
+    job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "10")
+    job.compile()
+    flink_job = job.submit()
+    seconds = int(len(kinds) * (gap_s + 6) + 5)
+    load = job.load(rate, seconds, seed)
+    fresh: dict[str, list[float]] = defaultdict(list)
+    for kind in kinds:
+        time.sleep(rng.uniform(0.5, 1.5) * gap_s)
+        killed_ms = time.time() * 1000
+        flink_job = _kill(job, kind, flink_job)
+        while job.newest_write_ms() <= killed_ms + _LAST_GASP_MS:
+            assert time.time() * 1000 - killed_ms < 90_000, f"no fresh row after a {kind} died"
+            time.sleep(0.05)
+        fresh[kind].append(time.time() * 1000 - killed_ms)
+        job.flink.start()  # the dead part comes back, as the spare
+    assert load.wait(seconds + 60) == 0
+    job.wait_until_read()
+    expected = recount(job.kafka, job.topic)
+    for kind, times in sorted(fresh.items()):
+        times.sort()
+        print(
+            f"{kind}: {len(times)} kills, to the first fresh row p50 "
+            f"{times[len(times) // 2] / 1000:.1f} s, greatest {times[-1] / 1000:.1f} s"
+        )
+    print(f"{expected.messages:,} messages, {len(expected.tables):,} rows")
+    job.assert_equals(expected)
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_and_a_task_manager_die_and_nothing_is_lost_or_doubled(job: FlinkJob) -> None:
+    _chaos(job, rate=2_000, kinds=["worker", "taskmanager"], seed=21, gap_s=4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_kills_of_each_part_leave_the_recount_of_the_topic(job: FlinkJob) -> None:
+    kinds = ["worker", "taskmanager", "workerpool", "jobmanager"] * 10
+    random.Random(22).shuffle(kinds)
+    _chaos(job, rate=10_000, kinds=kinds, seed=22, gap_s=8)
+
+
+@pytest.mark.timeout(300)
+def test_a_savepoint_goes_on_unchanged_and_at_another_parallelism(job: FlinkJob) -> None:
+    job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "10")
+    job.compile("--shards", "2")
+    job.submit()
+    load = job.load(2_000, 45, 31)
+    for parallelism in ("1", "2", "1"):
+        time.sleep(6)
+        job.verb("stop", "--savepoint")
+        job.submit("--parallelism", parallelism)
+    assert load.wait(120) == 0
+    job.wait_until_read()
+    job.assert_equals(recount(job.kafka, job.topic))

@@ -41,6 +41,9 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 @click.option(
     "--port", "ports", multiple=True, type=ServicePort(), help="Instead of 9092, 8123, 8081."
 )
+@click.option(
+    "--task-managers", type=click.IntRange(1, 16), help="Of Flink, one slot each. [default: 2]"
+)
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
 @click.option("-e", "--env", default="local", show_default=True, help="Environment.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
@@ -49,6 +52,7 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 def up(
     services: Sequence[str],
     ports: Sequence[tuple[str, int]],
+    task_managers: int | None,
     state: Path | None,
     env: str,
     style: str,
@@ -68,8 +72,11 @@ def up(
             raise click.UsageError(
                 f"--port {service}={port}: {service} is not among the services to start"
             )
+    if task_managers and "flink" not in names:
+        raise click.UsageError("--task-managers: flink is not among the services to start")
     stack = Stack(state_folder(state, env, Path.cwd()))
-    ups = stack.up(names, dict(ports), (lambda line: None) if quiet else to_stderr)
+    progress = (lambda line: None) if quiet else to_stderr
+    ups = stack.up(names, dict(ports), progress, task_managers=task_managers)
     click.echo(_as_json(ups) if style == "json" else _as_text(ups))
 
 

@@ -35,7 +35,12 @@ class Stack:
         self.folder = state.absolute() / "stack"
 
     def up(
-        self, names: Iterable[str], ports: Mapping[str, int], progress: Progress = to_stderr
+        self,
+        names: Iterable[str],
+        ports: Mapping[str, int],
+        progress: Progress = to_stderr,
+        *,
+        task_managers: int | None = None,
     ) -> list[Up]:
         """The services, all answering; one that fails, or a Ctrl-C, stops what this call started.
 
@@ -45,7 +50,7 @@ class Stack:
             ups: list[Up] = []
             try:
                 for name in names:
-                    ups.append(self._up(name, ports.get(name), progress))  # noqa: PERF401
+                    ups.append(self._up(name, ports.get(name), task_managers, progress))  # noqa: PERF401
             except BaseException:
                 for up in ups:
                     if not up.was_running:
@@ -73,7 +78,7 @@ class Stack:
         """The service if it runs."""
         return SERVICES[name].found(self.folder / name)
 
-    def _up(self, name: str, port: int | None, progress: Progress) -> Up:
+    def _up(self, name: str, port: int | None, task_managers: int | None, progress: Progress) -> Up:
         found = self.find(name)
         if found is not None and port not in (None, found.port):
             raise UsageError(
@@ -81,14 +86,26 @@ class Stack:
                 f"and port {port} was asked for",
                 help=f"stop it first: pipelinekit down {name}",
             )
+        if isinstance(found, Flink) and task_managers not in (None, found.task_managers):
+            raise UsageError(
+                f"flink runs already, with {found.task_managers} task managers, "
+                f"and {task_managers} were asked for",
+                help="stop it first: pipelinekit down flink",
+            )
         if found is not None and found.is_alive:
             found.wait_ready()
             return Up(found, was_running=True)
-        kind = SERVICES[name]
-        service = found or kind(self.folder / name, port or kind.default_port)
+        service = found or self._new(name, port, task_managers)
         progress(f"starting {name} …")
         service.start(progress)
         return Up(service, was_running=False)
+
+    def _new(self, name: str, port: int | None, task_managers: int | None) -> Component:
+        kind = SERVICES[name]
+        folder, port = self.folder / name, port or kind.default_port
+        if kind is Flink and task_managers is not None:
+            return Flink(folder, port, task_managers)
+        return kind(folder, port)
 
     def _locked(self) -> AbstractContextManager[None]:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,7 @@ def test_a_taken_port_names_its_holder_and_the_option(runner, tmp_path) -> None:
         (["--port", "kafka=0"], '"kafka=0" is not SERVICE=PORT'),
         (["--port", "kafka=70000"], "a port from 1 to 65535"),
         (["kafka", "--port", "clickhouse=1"], "clickhouse is not among the services"),
+        (["kafka", "--task-managers", "3"], "flink is not among the services"),
     ],
 )
 def test_wrong_use_exits_2_and_says_the_rule(runner, arguments, text) -> None:

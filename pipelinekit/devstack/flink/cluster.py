@@ -56,6 +56,10 @@ class Flink(Component):
         return self._parts
 
     @property
+    def task_managers(self) -> int:
+        return len(self._ports.metrics) - 1
+
+    @property
     def rest(self) -> str:
         return f"http://{ports.HOST}:{self.port}"
 

@@ -121,8 +121,11 @@ class WorkerPool:
             self._workers = [worker for worker in self._workers if worker not in stopped]
             self._write_status()
         for worker in stopped:
-            worker.stop()
-            _LOG.info("worker %s stopped (process %d)", name, worker.process.pid)
+            if worker.is_alive:
+                worker.stop()
+                _LOG.info("worker %s stopped (process %d)", name, worker.process.pid)
+            else:
+                _say_ended(worker)
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def keep(self) -> None:
@@ -164,9 +167,7 @@ class WorkerPool:
     def _bury(self, worker: Worker, now: float) -> None:
         self._workers.remove(worker)
         self._next_spare = now + SPARE_DELAY_S  # if it was one, the next may end the same way
-        what = "a spare" if worker.order is None else f"worker {worker.order.id}"
-        pid, code = worker.process.pid, worker.process.returncode
-        _LOG.warning("%s ended by itself (process %d, exit code %d)", what, pid, code)
+        _say_ended(worker)
         if worker.order is not None and worker.times < AGAIN_TIMES:
             self._again.append(Again(now + AGAIN_AFTER_S, worker.order, worker.times + 1))
         self._write_status()
@@ -189,6 +190,12 @@ class WorkerPool:
         scratch = self._status.with_suffix(".new")
         scratch.write_text(json.dumps(status))
         scratch.replace(self._status)
+
+
+def _say_ended(worker: Worker) -> None:
+    what = "a spare" if worker.order is None else f"worker {worker.order.id}"
+    pid, code = worker.process.pid, worker.process.returncode
+    _LOG.warning("%s ended by itself (process %d, exit code %d)", what, pid, code)
 
 
 def _listens(endpoint: str) -> bool:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from pipelinekit.devstack.flink import Flink
+from pipelinekit.devstack.stack import Stack
 from pipelinekit.errors import UsageError
 
 pytestmark = pytest.mark.flink
@@ -44,6 +45,16 @@ def test_metrics_of_each_process_are_there_for_prometheus(flink) -> None:
     for port in flink.parts["jobmanager"].cluster.metrics:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert b"flink_" in answer.read()
+
+
+def test_another_number_of_task_managers_for_one_that_runs_is_refused(flink, tmp_path) -> None:
+    (tmp_path / "stack").mkdir()
+    (tmp_path / "stack" / "flink").symlink_to(flink.folder)
+
+    with pytest.raises(UsageError, match="with 2 task managers, and 3 were asked for") as caught:
+        Stack(tmp_path).up(["flink"], {}, lambda line: None, task_managers=3)
+
+    assert caught.value.help == "stop it first: pipelinekit down flink"
 
 
 @pytest.mark.slow

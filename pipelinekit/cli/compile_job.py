@@ -81,9 +81,10 @@ def compile_job(
         buckets=buckets or 2 * parallelism,
         checkpoint_every_ms=checkpoint_every_ms,
     )
-    for plan in plans_of(check(paths, environment, with_process_environment=True)):
+    checked = check(paths, environment, with_process_environment=True)
+    for plan in plans_of(checked):
         made = artifact.Artifact(runner, plan, settings, artifact.built_with())
-        for path in artifact.write(folder, made, texts_of(made)):
+        for path in artifact.write(folder, made, texts_of(made, checked.project.variables)):
             click.echo(path)
     say(f"submit with: pipelinekit submit {folder}")
     return 0

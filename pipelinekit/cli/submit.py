@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from pipelinekit.launch.artifact import Artifact
     from pipelinekit.launch.deployment import Deployment
     from pipelinekit.launch.flink import FlinkCluster
+    from pipelinekit.launch.start import Begin
+
+
+def _renamed(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> list[tuple[str, str]]:
+    pairs = [value.partition("=") for value in values]
+    if any(not old or not new for old, _, new in pairs):
+        raise click.BadParameter("write OLD=NEW")
+    return [(old, new) for old, _, new in pairs]
 
 
 @click.command()
@@ -56,6 +68,15 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where records lie. [default: .pipelinekit/<env>/]",
 )
+@click.option("--update", is_flag=True, help="Dataflow: replace the running job, keep its state.")
+@click.option(
+    "--rename",
+    "renamed",
+    multiple=True,
+    metavar="OLD=NEW",
+    callback=_renamed,
+    help="Dataflow, with --update: a transform's name in the running job and in this one.",
+)
 @click.option("--yes", is_flag=True, help="Submit to a protected environment.")
 def submit(
     folder: Path,
@@ -65,6 +86,8 @@ def submit(
     parallelism: int | None,
     shards: int | None,
     state: Path | None,
+    update: bool,
+    renamed: Sequence[tuple[str, str]],
     yes: bool,
 ) -> int:
     """Submit the jobs that `compile` wrote to DIR, and wait until they run.
@@ -83,11 +106,17 @@ def submit(
                 f"{folder} was compiled for the environment {made.plan.environment}",
                 help=f"submit it there: -e {made.plan.environment}",
             )
-        if made.runner != "flink":
-            raise UsageError(
-                f"{folder} was compiled for {made.runner}",
-                help="see docs/operator for how that is launched",
+        if made.runner == "dataflow":
+            found = _submit_to_dataflow(
+                made,
+                {**variables, **os.environ},
+                state,
+                latest=start_from == "latest",
+                update=update,
+                renamed=dict(renamed),
             )
+            click.echo(f"{made.plan.job} was launched on Dataflow as {found}")
+            continue
         settings = made.settings
         made = replace(
             made,
@@ -168,22 +197,73 @@ def submit_to_flink(
         savepoint=savepoint,
         say=say,
     )
-    record = deployment.Deployment(
-        job=plan.job,
-        runner="flink",
-        runner_job=runner_job,
-        submitted_at_ms=time.time_ns() // 1_000_000,
-        epoch=begin.job.epoch,
-        shards=begin.job.shards,
-        buckets=begin.job.buckets,
-        topic_id=begin.topic_id,
-        positions=begin.job.positions,
-        metrics=begin.job.metrics,
-        plan=plan,
-        checkpoints=cluster.checkpoints,
-    )
+    record = _record("flink", runner_job, begin, cluster.checkpoints)
     deployment.save(state, record)
     return record
+
+
+def _submit_to_dataflow(
+    made: Artifact,
+    variables: Mapping[str, Any],
+    state: Path,
+    *,
+    latest: bool,
+    update: bool,
+    renamed: Mapping[str, str],
+) -> str:
+    """Launch one job and keep its record; gives Dataflow's id of it."""
+    from pipelinekit.launch import dataflow, deployment
+    from pipelinekit.launch.start import begin_anew, begin_from
+    from pipelinekit.runtime.outside import make_source
+
+    plan = made.plan
+    settings = dataflow.settings_from(variables)
+    before = deployment.load(state, plan.job)
+    if update and before is None:
+        raise UsageError(
+            f"there is no record of {plan.job} in {state} to update",
+            help="name the folder of records with --state, or leave --update out",
+        )
+    source = make_source(plan.source)
+    try:
+        if update and before is not None:
+            begin = begin_from(plan, source, before)
+        else:
+            begin = begin_anew(
+                plan,
+                source,
+                before,
+                latest=latest,
+                shards=made.settings.shards,
+                buckets=made.settings.buckets,
+            )
+    finally:
+        source.close()
+    name = job_name(plan.job, plan.environment)
+    body = dataflow.request(settings, begin.job, name, update=update, renamed=renamed)
+    found = dataflow.launch(settings, body)
+    deployment.save(state, _record("dataflow", found, begin, settings.temp_location))
+    return found
+
+
+def _record(runner: str, runner_job: str, begin: Begin, checkpoints: str) -> Deployment:
+    from pipelinekit.launch.deployment import Deployment
+
+    job = begin.job
+    return Deployment(
+        job=job.plan.job,
+        runner=runner,
+        runner_job=runner_job,
+        submitted_at_ms=time.time_ns() // 1_000_000,
+        epoch=job.epoch,
+        shards=job.shards,
+        buckets=job.buckets,
+        topic_id=begin.topic_id,
+        positions=job.positions,
+        metrics=job.metrics,
+        plan=job.plan,
+        checkpoints=checkpoints,
+    )
 
 
 def job_name(job: str, environment: str) -> str:

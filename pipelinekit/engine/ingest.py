@@ -39,7 +39,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partial:
-    """What a slice adds to one metric's panes of one bucket.
+    """What a slice adds to one metric's panes of one bucket; `metric` is its name of state.
 
     `frame`: the key columns (`key_0`, …), `__start` (of the finest window, ms), `__events`, the
     accumulators, and `__late_<grain>` columns if any event was late. One row per key and window.
@@ -80,7 +80,7 @@ class Ingest:
         self._decoder = find_codec(source.format)(source.fields, source.event_time)
         self._columns = Columns()
         self._metrics = [compile_metric(m, source, self._columns) for m in metrics]
-        self._bounds = [bounds.get(m.name, Bounds()) for m in metrics]
+        self._bounds = [bounds.get(m.id, Bounds()) for m in metrics]
         self._buckets = buckets
         windows = {m.window: m.allowed_lateness_ms for m in metrics}
         self._windows: tuple[Window, ...] = tuple(windows)
@@ -178,7 +178,7 @@ class Ingest:
         letters: _Letters,
     ) -> np.ndarray | None:
         """Which events the metric counts, None for all; the others are accounted for."""
-        name = metric.plan.name
+        name = metric.plan.id
         kept: np.ndarray | None = None
         if metric.filter is not None:
             kept = frame[metric.filter].to_numpy()
@@ -195,7 +195,7 @@ class Ingest:
             refused = too_late if kept is None else too_late & kept
             _count(counts, name, Outcome.TOO_LATE, events.partitions[refused])
             for row in np.flatnonzero(refused):
-                letters.add_too_late(events, int(row), name)
+                letters.add_too_late(events, int(row), metric.plan.name)
             kept = ~too_late if kept is None else kept & ~too_late
         counted = events.partitions if kept is None else events.partitions[kept]
         _count(counts, name, Outcome.COUNTED, counted)
@@ -208,10 +208,10 @@ class Ingest:
         sums = [pl.col(column).sum() for column in late]
         frame = rows.group_by(*keys, START).agg(*metric.aggregations, *sums).collect()
         if self._buckets == 1:
-            return [Partial(metric.plan.name, 0, frame)]
+            return [Partial(metric.plan.state_name, 0, frame)]
         owner = pl.Series(bucket_of(frame, len(keys), self._buckets))
         return [
-            Partial(metric.plan.name, bucket, frame.filter(owner == bucket))
+            Partial(metric.plan.state_name, bucket, frame.filter(owner == bucket))
             for bucket in owner.unique().sort().to_list()
         ]
 

@@ -42,6 +42,17 @@ class Ledger:
             accepted = self.counts.get(("", partition, Outcome.ACCEPTED), 0)
             self.metric_base[(metric, partition)] = accepted
 
+    def rename_metric(self, metric: str, to: str) -> None:
+        """The metric's counts go on under another name."""
+        self.counts = {
+            (to if name == metric else name, partition, outcome): count
+            for (name, partition, outcome), count in self.counts.items()
+        }
+        self.metric_base = {
+            (to if name == metric else name, partition): count
+            for (name, partition), count in self.metric_base.items()
+        }
+
     def drop_metric(self, metric: str) -> None:
         for key in [k for k in self.counts if k[0] == metric]:
             del self.counts[key]

@@ -25,7 +25,7 @@ Key = Any  # one key column: its value; several: their tuple; none: ()
 
 @dataclass(frozen=True, slots=True)
 class PaneId:
-    """A window of a metric's grain (its place in MetricPlan.grains)."""
+    """A window of a metric's grain (its place in MetricPlan.grains), by the metric's state_name."""
 
     metric: str
     grain: int

@@ -66,7 +66,7 @@ class _Grain:
         pane = self.panes.get(start_ms)
         if pane is None:
             end_ms = self.window.end(start_ms)
-            identity = PaneId(self.metric.plan.name, self.place, start_ms)
+            identity = PaneId(self.metric.plan.state_name, self.place, start_ms)
             pane = Pane(identity, end_ms, self.columns, is_closed=end_ms <= watermark_ms)
             self.panes[start_ms] = pane
         return pane
@@ -90,7 +90,7 @@ class PaneStore:
         self._grains: dict[str, list[_Grain]] = {}
         for metric in metrics:
             measures = compile_measures(metric.plan, source)
-            self._grains[metric.plan.name] = [
+            self._grains[metric.plan.state_name] = [
                 _Grain(metric, place, measures) for place in range(len(metric.plan.grains))
             ]
         self.watermark_ms = NO_TIME
@@ -201,11 +201,16 @@ class PaneStore:
         return upserts
 
     def closed_through(self) -> dict[tuple[str, str], int]:
-        """Per metric and grain the end of the last closed window; all its rows have left."""
+        """Per metric and grain the end of the last closed window; all its rows have left.
+
+        Not of retired metrics: their windows end before those of the ones that follow them.
+        """
         closed: dict[tuple[str, str], int] = {}
         if self.watermark_ms == NO_TIME:
             return closed
         for grain in self._all_grains():
+            if grain.metric.plan.is_retired:
+                continue
             through = grain.window.start(min(self.watermark_ms, TIME_MAX_MS))
             for pane in grain.panes.values():
                 if pane.is_closed and pane.dirty_since_ms == 0:

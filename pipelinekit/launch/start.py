@@ -12,6 +12,7 @@ from pipelinekit.launch.deployment import Deployment
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.floors import continued, fresh
+from pipelinekit.units import DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,16 @@ def begin_from(
         )
     _refuse_incompatible(plan, before.plan)
     now_ms = (clock or SystemClock()).now_ms()
-    goes_on = continued(plan, before.metrics, _after(plan, now_ms))
-    job = BeamJob(
+    goes_on = continued(
         plan,
+        before.plan,
+        before.metrics,
+        after_ms=_after(plan, now_ms),
+        # The runner has the watermark; what closed a day ago by the clock is over.
+        watermark_ms=now_ms - DAY_MS,
+    )
+    job = BeamJob(
+        goes_on.plan,
         positions=before.positions,
         shards=before.shards,
         buckets=before.buckets,
@@ -95,7 +103,7 @@ def _after(plan: Plan, now_ms: int) -> int:
 def _refuse_incompatible(plan: Plan, before: Plan) -> None:
     """A key, window or measure of another kind needs tables, and so a version, of its own."""
     for metric in plan.metrics:
-        old = next((m for m in before.metrics if m.name == metric.name), None)
+        old = next((m for m in before.metrics if m.id == metric.name), None)
         if old is None or old.version != metric.version:
             continue
         kinds = {m.name: (m.measure, m.type) for m in old.measures}

@@ -66,7 +66,8 @@ class MeasurePlan:
 class MetricPlan:
     """One metric. `grains[0]` is its own window, the others its rollups, finer to coarser.
 
-    `fingerprint` covers what state depends on: key, filter, window and rollups.
+    `fingerprint` covers what state depends on: key, filter, window and rollups. A retired metric is
+    an older form of one that changed: its open windows run to their end beside the new ones.
     """
 
     name: str
@@ -85,6 +86,17 @@ class MetricPlan:
     owner: str = ""
     slo_latency_p99_ms: int | None = None
     slo_freshness_ms: int | None = None
+    is_retired: bool = False
+
+    @property
+    def state_name(self) -> str:
+        """Under which name its state lies: another key, filter or window is another state."""
+        return f"{self.name}@{self.fingerprint}"
+
+    @property
+    def id(self) -> str:
+        """What tells it from every other of a job: its name, for the one that is not retired."""
+        return self.state_name if self.is_retired else self.name
 
     @property
     def window(self) -> Window:

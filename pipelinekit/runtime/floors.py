@@ -1,34 +1,45 @@
-"""What a job's rows were made with, and from where on a metric that is new or changed counts."""
+"""What a job's rows were made with, and from where on a metric that is new or changed counts.
+
+A metric whose key, filter or window changed becomes two: the new one counts from a boundary on,
+the old one, retired, takes the windows before it to their end.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME
-from pipelinekit.plan.model import MetricPlan, Plan
+from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
+from pipelinekit.spec.expressions.tree import Expression, fields_of
 
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """What a metric's rows were made with; `floor_ms`: windows that start before don't count."""
+    """What a metric's rows were made with; windows that start in [floor, ceiling) count, in ms."""
 
     fingerprint: str
     measures: Mapping[str, str]
     floor_ms: int = NO_TIME
     measure_floors: Mapping[str, int] = field(default_factory=dict)
+    ceiling_ms: int | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.floor_ms, self.ceiling_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """A plan's metrics as they go on from a stored state.
+    """A plan's metrics as they go on from a stored state, by id.
 
-    `restores`: those whose rows are still theirs; `notes` say in words what differs.
+    `plan` holds the retired ones too; `notes` say in words what differs.
     """
 
+    plan: Plan
     metrics: Mapping[str, MetricState]
-    restores: frozenset[str]
     notes: tuple[str, ...]
 
 
@@ -37,29 +48,58 @@ def fresh(plan: Plan, after_ms: int) -> dict[str, MetricState]:
     return {m.name: _state(m, floor_after(m, after_ms)) for m in plan.metrics}
 
 
-def continued(plan: Plan, stored: Mapping[str, MetricState], after_ms: int) -> Continued:
-    """The plan's metrics after a state; those new or changed start at the boundary after."""
+def continued(
+    plan: Plan,
+    before: Plan,
+    stored: Mapping[str, MetricState],
+    *,
+    after_ms: int,
+    watermark_ms: int,
+) -> Continued:
+    """The plan's metrics after those of the plan before.
+
+    What is new or changed starts at the boundary after `after_ms`. Retired metrics whose last
+    window `watermark_ms` has passed are let go.
+    """
+    old = {m.id: m for m in before.metrics}
     metrics: dict[str, MetricState] = {}
-    restores = set()
+    retired: dict[str, MetricPlan] = {
+        m.id: m
+        for m in before.metrics
+        if m.is_retired and not _is_over(m, stored[m.id], watermark_ms)
+    }
     notes = []
     for metric in plan.metrics:
-        before = stored.get(metric.name)
-        if before is not None and before.fingerprint == metric.fingerprint:
-            metrics[metric.name], added = _with_measures(metric, before, after_ms)
-            restores.add(metric.name)
+        was = stored.get(metric.name)
+        if was is not None and was.fingerprint == metric.fingerprint:
+            metrics[metric.name], added = _with_measures(metric, was, after_ms)
             notes += [
                 f"measure {metric.name}.{name} is new: it counts {when}" for name, when in added
             ]
             continue
         floor = floor_after(metric, after_ms)
         metrics[metric.name] = _state(metric, floor)
-        what = "is new" if before is None else "has changed"
+        what = "is new" if was is None else "has changed"
         notes.append(f"metric {metric.name} {what}: it counts {_when(floor)}")
+        if was is not None and floor != NO_TIME:
+            retiring = replace(old[metric.name], is_retired=True)
+            retired[retiring.id] = retiring
+            metrics[retiring.id] = replace(was, ceiling_ms=floor)
+    current = {m.state_name for m in plan.metrics}
+    kept, source = _that_can_run(plan, before, retired.values(), current)
+    for one in kept:
+        metrics.setdefault(one.id, stored.get(one.id) or metrics[one.id])
+    for name in retired.keys() - {m.id for m in kept}:
+        metrics.pop(name, None)
+        notes.append(
+            f"metric {old.get(name, retired[name]).name}: its older windows stay as they are"
+        )
     notes += [
         f"metric {name} is gone: its state is dropped, its tables stay"
-        for name in stored.keys() - metrics.keys()
+        for name in sorted({m.name for m in before.metrics} - {m.name for m in plan.metrics})
     ]
-    return Continued(metrics, frozenset(restores), tuple(notes))
+    together = replace(plan, source=source, metrics=(*plan.metrics, *kept))
+    return Continued(together, metrics, tuple(notes))
 
 
 def floor_after(metric: MetricPlan, after_ms: int) -> int:
@@ -68,6 +108,48 @@ def floor_after(metric: MetricPlan, after_ms: int) -> int:
         return NO_TIME
     coarsest = metric.grains[-1]
     return coarsest.end(coarsest.start(after_ms))
+
+
+def _is_over(metric: MetricPlan, state: MetricState, watermark_ms: int) -> bool:
+    """Whether a retired metric's last window is forgotten."""
+    assert state.ceiling_ms is not None
+    coarsest = metric.grains[-1]
+    last_end = coarsest.end(coarsest.start(state.ceiling_ms - 1))
+    return last_end + metric.allowed_lateness_ms <= watermark_ms
+
+
+def _that_can_run(
+    plan: Plan, before: Plan, retired: Iterable[MetricPlan], current: set[str]
+) -> tuple[list[MetricPlan], SourcePlan]:
+    """Retired metrics whose fields are as they were, and the source with those fields.
+
+    A field that only they read decides no more whether an event is valid.
+    """
+    names = {m.name for m in plan.metrics}
+    fields = {f.name: f for f in plan.source.fields}
+    were = {f.name: f for f in before.source.fields}
+    kept = []
+    for metric in retired:
+        wanted = _fields_read(metric)
+        is_same = all(
+            name in were and (name not in fields or fields[name].type == were[name].type)
+            for name in wanted
+        )
+        if metric.name not in names or metric.state_name in current or not is_same:
+            continue
+        for name in sorted(wanted - fields.keys()):
+            fields[name] = replace(were[name], optional=True)
+        kept.append(metric)
+    return kept, replace(plan.source, fields=tuple(fields.values()))
+
+
+def _fields_read(metric: MetricPlan) -> set[str]:
+    expressions: list[Expression] = [k.expression for k in metric.key]
+    for measure in metric.measures:
+        expressions += measure.arguments
+        expressions += [] if measure.filter is None else [measure.filter]
+    expressions += [] if metric.filter is None else [metric.filter]
+    return set().union(*(fields_of(e) for e in expressions))
 
 
 def _with_measures(

@@ -46,7 +46,7 @@ class Harness:
         self._ingest = Ingest(self.source, self.metrics, self.bounds, self.buckets)
         stores = [Metric(m, tables_of(m)) for m in self.metrics]
         self._stores = [PaneStore(self.source, stores, 1) for _ in range(self.buckets)]
-        keys = {m.name: len(m.key) for m in self.metrics}
+        keys = {m.state_name: len(m.key) for m in self.metrics}
         for rows in saved:
             for bucket, part in rebucket(rows, keys[rows.id.metric], self.buckets):
                 self._stores[bucket].restore(part)

@@ -21,46 +21,34 @@ from pipelinekit.engine.panes import PaneRows
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_partials(partials: Iterable[Partial], names: Mapping[str, str]) -> bytes:
-    """One bucket's partials; `names` gives each metric's name of state."""
-    return _encode([(names[p.metric], _stream(p.frame)) for p in partials])
+def encode_partials(partials: Iterable[Partial]) -> bytes:
+    """One bucket's partials."""
+    return _encode([(p.metric, _stream(p.frame)) for p in partials])
 
 
-def decode_partials(
-    data: bytes,
-    bucket: int,
-    metrics: Mapping[str, str],
-    columns: Mapping[str, Sequence[StateColumn]],
-) -> list[Partial]:
-    """The inverse; of metrics that the job still has. `metrics`: name of state → metric.
+def decode_partials(data: bytes, columns: Mapping[str, Sequence[StateColumn]]) -> list[Partial]:
+    """The inverse, for metrics that the job still has: those in `columns`, by name of state.
 
     Partials from before a measure was added get its neutral values.
     """
-    partials = []
-    for name, stream in msgspec.msgpack.decode(data):
-        metric = metrics.get(name)
-        if metric is not None:
-            frame = _completed(pl.read_ipc_stream(io.BytesIO(stream)), columns[metric])
-            partials.append(Partial(metric, bucket, frame))
-    return partials
+    return [
+        Partial(name, 0, _completed(pl.read_ipc_stream(io.BytesIO(stream)), columns[name]))
+        for name, stream in msgspec.msgpack.decode(data)
+        if name in columns
+    ]
 
 
-def encode_rows(rows: Iterable[PaneRows], names: Mapping[str, str]) -> bytes:
+def encode_rows(rows: Iterable[PaneRows]) -> bytes:
     """A snapshot of panes."""
-    return _encode(
-        [(names[r.id.metric], r.id.grain, r.id.start_ms, _stream(r.frame)) for r in rows]
-    )
+    return _encode([(r.id.metric, r.id.grain, r.id.start_ms, _stream(r.frame)) for r in rows])
 
 
-def decode_rows(data: bytes, metrics: Mapping[str, str]) -> list[PaneRows]:
-    """The inverse; of metrics that the job still has."""
-    rows = []
-    for name, grain, start_ms, stream in msgspec.msgpack.decode(data):
-        metric = metrics.get(name)
-        if metric is not None:
-            frame = pl.read_ipc_stream(io.BytesIO(stream))
-            rows.append(PaneRows(PaneId(metric, grain, start_ms), frame, is_full=True))
-    return rows
+def decode_rows(data: bytes) -> list[PaneRows]:
+    """The inverse."""
+    return [
+        PaneRows(PaneId(*place), pl.read_ipc_stream(io.BytesIO(stream)), is_full=True)
+        for *place, stream in msgspec.msgpack.decode(data)
+    ]
 
 
 def _stream(frame: pl.DataFrame) -> bytes:

@@ -63,14 +63,11 @@ class Schema:
     def __init__(self, job: BeamJob) -> None:
         plan = job.plan
         self._job = job
-        self.names = {m.name: job.stateful_name(m) for m in plan.metrics}
-        self.metrics = {state: metric for metric, state in self.names.items()}
         self._parts = [
-            Metric(m, tables_of(m), job.bounds(m.name), job.measure_floors(m.name))
-            for m in plan.metrics
+            Metric(m, tables_of(m), job.bounds(m), job.measure_floors(m)) for m in plan.metrics
         ]
         self._columns = {
-            m.name: tuple(c for x in compile_measures(m, plan.source) for c in x.columns)
+            m.state_name: tuple(c for x in compile_measures(m, plan.source) for c in x.columns)
             for m in plan.metrics
         }
 
@@ -78,7 +75,7 @@ class Schema:
         return PaneStore(self._job.plan.source, self._parts, self._job.epoch)
 
     def merge(self, store: PaneStore, blob: bytes, now_ms: int) -> None:
-        for partial in decode_partials(blob, 0, self.metrics, self._columns):
+        for partial in decode_partials(blob, self._columns):
             store.merge(partial, now_ms)
 
 
@@ -100,7 +97,7 @@ class Bucket:
                 store.mark_written()
                 is_marked = True
             if kind == _SNAPSHOT:
-                for rows in decode_rows(data, schema.metrics):
+                for rows in decode_rows(data):
                     store.restore(rows)
             else:
                 schema.merge(store, data, 0)
@@ -142,7 +139,7 @@ class Bucket:
         return _encode(self.head)
 
     def _compact(self, log: Any) -> None:
-        data = encode_rows(self.store.changed_rows(everything=True), self.schema.names)
+        data = encode_rows(self.store.changed_rows(everything=True))
         log.clear()
         log.add(_encode((0, _SNAPSHOT, data)))
         # The snapshot's rows say themselves whether they have left.

@@ -40,14 +40,10 @@ class BeamJob:
         """
         return self.stop_at is not None
 
-    def bounds(self, metric: str) -> Bounds:
-        state = self.metrics.get(metric)
-        return Bounds() if state is None else Bounds(state.floor_ms)
+    def bounds(self, metric: MetricPlan) -> Bounds:
+        state = self.metrics.get(metric.id)
+        return Bounds() if state is None else state.bounds
 
-    def measure_floors(self, metric: str) -> Mapping[str, int]:
-        state = self.metrics.get(metric)
+    def measure_floors(self, metric: MetricPlan) -> Mapping[str, int]:
+        state = self.metrics.get(metric.id)
         return {} if state is None else state.measure_floors
-
-    def stateful_name(self, metric: MetricPlan) -> str:
-        """Under which name a metric's state lies: another key, filter or window is another."""
-        return f"{metric.name}@{metric.fingerprint}"

@@ -58,7 +58,8 @@ class _ToSinks(beam.DoFn):  # type: ignore[misc]
     def __init__(self, job: BeamJob) -> None:
         self._job = job
         self._sinks: dict[str, Sink] = {}
-        self._sinks_of = {m.name: m.sinks for m in job.plan.metrics}
+        # Of the metrics of now: a table's rows go where its metric's rows go.
+        self._sinks_of = {m.name: m.sinks for m in reversed(job.plan.metrics)}
 
     def setup(self) -> None:
         self._sinks = {plan.name: make_sink(plan) for plan in self._job.plan.sinks}
@@ -198,6 +199,8 @@ class WriteProgress(_ToSinks):
         now_ms = SystemClock().now_ms()
         news = []
         for metric in self._job.plan.metrics:
+            if metric.is_retired:
+                continue  # its windows end before those of the one that follows it
             for grain in metric.grains:
                 through = grain.start(min(at_ms, TIME_MAX_MS))
                 if before_ms == NO_TIME or through > grain.start(before_ms):

@@ -80,7 +80,6 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 
     def __init__(self, job: BeamJob) -> None:
         self._job = job
-        self._names = {m.name: job.stateful_name(m) for m in job.plan.metrics}
         self._messages = Metrics.counter("pipelinekit", "messages")
         self._dead = Metrics.counter("pipelinekit", "dead_letters")
 
@@ -92,7 +91,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             shard=element,
             partitions={p: PartitionTime(o) for p, o in mine.items()},
             out_of_orderness_ms=self._job.plan.source.out_of_orderness_ms,
-            metrics={m.name: m.fingerprint for m in self._job.plan.metrics},
+            metrics={m.id: m.fingerprint for m in self._job.plan.metrics},
             ledger=Ledger(),
             messages_read=dict.fromkeys(mine, 0),
         )
@@ -165,7 +164,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             restriction = replace(
                 restriction,
                 out_of_orderness_ms=job.plan.source.out_of_orderness_ms,
-                metrics={m.name: m.fingerprint for m in job.plan.metrics},
+                metrics={m.id: m.fingerprint for m in job.plan.metrics},
                 partitions=dict(opened.read.time.partitions),
                 published_ms=opened.read.time.published_ms,
                 ledger=Ledger(dict(opened.ledger.counts), dict(opened.ledger.metric_base)),
@@ -196,7 +195,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, gathered.letters)
         at = _timestamp(gathered.watermark_ms)
         for bucket, partials in gathered.partials.items():
-            blob = encode_partials(partials, self._names)
+            blob = encode_partials(partials)
             yield beam.window.TimestampedValue((bucket_key(bucket), blob), at)
 
     def _entries(self, opened: _Open) -> list[LedgerEntry]:
@@ -225,7 +224,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         source = make_source(plan.source)
         read = ShardRead(
             source.open({p: t.next_offset for p, t in times.items()}),
-            Ingest(plan.source, plan.metrics, {m.name: job.bounds(m.name) for m in plan.metrics},
+            Ingest(plan.source, plan.metrics, {m.id: job.bounds(m) for m in plan.metrics},
                    job.buckets),
             ShardTime(bound, plan.source.idle_after_ms, times, restriction.published_ms),
             ReadSettings(alignment_ms(plan), source.log_append_time(), job.stop_at),
@@ -259,12 +258,19 @@ def bucket_key(bucket: int) -> bytes:
 
 
 def _for_metrics(restriction: ShardRestriction, metrics: Any) -> Ledger:
-    """The counts for the job's metrics of now: new and changed ones start at nothing."""
+    """The counts for the job's metrics of now: new ones start at nothing.
+
+    A metric that changed is one that retired, with its counts, and a new one.
+    """
     ledger = Ledger(dict(restriction.ledger.counts), dict(restriction.ledger.metric_base))
+    before = restriction.metrics
     for metric in metrics:
-        if restriction.metrics.get(metric.name) != metric.fingerprint:
+        if metric.is_retired and metric.id not in before:
+            ledger.rename_metric(metric.name, metric.id)
+    for metric in metrics:
+        if not metric.is_retired and before.get(metric.name) != metric.fingerprint:
             ledger.start_metric(metric.name, restriction.partitions)
-    for name in restriction.metrics.keys() - {m.name for m in metrics}:
+    for name in before.keys() - {m.id for m in metrics}:
         ledger.drop_metric(name)
     return ledger
 

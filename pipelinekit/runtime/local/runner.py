@@ -106,6 +106,7 @@ class _Job:
         self._bounds = runner.source.bounds()
         self._start = self._begin()
         state = self._start.state
+        self._plan = state.plan  # with the retired metrics
         self._ledger = state.ledger
         self._messages_read = dict(state.messages_read)
         self._times: dict[int, PartitionTime] = dict(state.partitions)
@@ -114,8 +115,9 @@ class _Job:
             for name, sink in runner.sinks.items()
         }
         self._pacers = {name: Pacer(sink.budget) for name, sink in runner.sinks.items()}
-        self._tables = {m.name: tables_of(m) for m in self._plan.metrics}
-        self._sinks_of = {m.name: m.sinks for m in self._plan.metrics}
+        self._tables = {m.id: tables_of(m) for m in self._plan.metrics}
+        # Of the metrics of now: a table's rows go where its metric's rows go.
+        self._sinks_of = {m.name: m.sinks for m in reversed(self._plan.metrics)}
         self._panes = self._restored_panes()
         self._published: dict[int, int] = {}
         self._out: queue.Queue[Message] = queue.Queue(self._options.slices_queued_max)
@@ -413,7 +415,7 @@ class _Job:
         self._status.look(self._shards, self._writers, self._panes)
         self._status.ledger = self._ledger
         self._status.imbalances = self._ledger.imbalances(
-            self._messages_read, [m.name for m in self._plan.metrics]
+            self._messages_read, [m.id for m in self._plan.metrics]
         )
 
     def _wait_for_saver(self) -> bool:
@@ -479,17 +481,17 @@ class _Job:
         metrics = [
             Metric(
                 m,
-                self._tables[m.name],
-                self._start.bounds()[m.name],
-                state.metrics[m.name].measure_floors,
+                self._tables[m.id],
+                self._start.bounds()[m.id],
+                state.metrics[m.id].measure_floors,
             )
             for m in self._plan.metrics
         ]
         stores = [PaneStore(self._plan.source, metrics, state.epoch) for _ in range(state.buckets)]
         if self._manifest is not None:
-            keys = {m.name: len(m.key) for m in self._plan.metrics}
+            keys = {m.state_name: len(m.key) for m in self._plan.metrics}
             for saved in self._store.rows(self._manifest):
-                if saved.id.metric in self._start.restores:
+                if saved.id.metric in keys:
                     for bucket, part in rebucket(saved, keys[saved.id.metric], state.buckets):
                         stores[bucket].restore(part)
         for store in stores:

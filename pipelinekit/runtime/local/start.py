@@ -23,17 +23,13 @@ class StartFrom(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The state to begin with. `restores`: metrics whose saved rows are still theirs.
-
-    `notes` say in words what differs from the run before.
-    """
+    """The state to begin with. `notes` say in words what differs from the run before."""
 
     state: JobState
-    restores: frozenset[str]
     notes: tuple[str, ...] = ()
 
     def bounds(self) -> dict[str, Bounds]:
-        return {name: Bounds(m.floor_ms) for name, m in self.state.metrics.items()}
+        return {name: m.bounds for name, m in self.state.metrics.items()}
 
 
 def fresh_start(
@@ -49,6 +45,7 @@ def fresh_start(
     """A job without a past. `floor_after_ms`: windows up to the boundary after it don't count."""
     state = JobState(
         job=plan.job,
+        plan=plan,
         epoch=epoch,
         shards=shards,
         buckets=buckets,
@@ -59,7 +56,7 @@ def fresh_start(
         messages_read=dict.fromkeys(positions, 0),
         metrics=fresh(plan, floor_after_ms),
     )
-    return Start(state, frozenset())
+    return Start(state)
 
 
 def resumed(plan: Plan, stored: JobState, topic_id: str, buckets: int) -> Start:
@@ -78,17 +75,26 @@ def resumed(plan: Plan, stored: JobState, topic_id: str, buckets: int) -> Start:
         p: t.rebased(plan.source.out_of_orderness_ms) for p, t in stored.partitions.items()
     }
     ledger = Ledger(dict(stored.ledger.counts), dict(stored.ledger.metric_base))
-    goes_on = continued(plan, stored.metrics, greatest)
-    for name in goes_on.metrics.keys() - goes_on.restores:
-        ledger.start_metric(name, stored.partitions)
+    goes_on = continued(
+        plan, stored.plan, stored.metrics, after_ms=greatest, watermark_ms=stored.watermark_ms
+    )
+    for name in goes_on.metrics.keys() - stored.metrics.keys():
+        metric = next(m for m in goes_on.plan.metrics if m.id == name)
+        if metric.is_retired:
+            ledger.rename_metric(metric.name, name)
+    for name, now in goes_on.metrics.items():
+        was = stored.metrics.get(name)
+        if now.ceiling_ms is None and (was is None or was.fingerprint != now.fingerprint):
+            ledger.start_metric(name, stored.partitions)
     for name in stored.metrics.keys() - goes_on.metrics.keys():
         ledger.drop_metric(name)
     state = replace(
         stored,
+        plan=goes_on.plan,
         buckets=buckets,
         out_of_orderness_ms=plan.source.out_of_orderness_ms,
         partitions=partitions,
         ledger=ledger,
         metrics=dict(goes_on.metrics),
     )
-    return Start(state, goes_on.restores, goes_on.notes)
+    return Start(state, goes_on.notes)

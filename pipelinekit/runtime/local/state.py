@@ -16,9 +16,11 @@ from pipelinekit.engine.lateness import NO_TIME, PartitionTime
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.pane import PaneId
 from pipelinekit.errors import Refused
+from pipelinekit.plan import codec as plan_codec
+from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.floors import MetricState
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Segment:
 
 @dataclass(slots=True)
 class JobState:
-    """All of a job but the panes' rows."""
+    """All of a job but the panes' rows. `plan` holds the retired metrics too."""
 
     job: str
+    plan: Plan
     epoch: int
     shards: int
     buckets: int
@@ -75,6 +78,7 @@ def encode(manifest: Manifest) -> bytes:
     document = {
         "format": FORMAT,
         "job": state.job,
+        "plan": plan_codec.encode(state.plan).decode(),
         "epoch": state.epoch,
         "shards": state.shards,
         "buckets": state.buckets,
@@ -136,6 +140,7 @@ def _manifest(d: dict[str, Any]) -> Manifest:
     )
     state = JobState(
         job=d["job"],
+        plan=plan_codec.decode(d["plan"].encode()),
         epoch=d["epoch"],
         shards=d["shards"],
         buckets=d["buckets"],

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -240,6 +241,58 @@ def test_measure_added_is_null_in_windows_already_open(job: Job) -> None:
     first, second = sorted({start for start, _ in found})
     assert {most for start, most in found if start == first} == {None}
     assert max(most for start, most in found if start == second) == 2009
+
+
+def test_changed_metric_leaves_its_open_windows_to_the_older_form(job: Job) -> None:
+    send(job.brokers, job.topic, events(10))  # of the first minute
+    job.run_to_end()
+    heavy = plans.metric("counts", COUNT.measures, key=["country"], filter="load > 1200")
+    job.plan = plan_of(job.topic, job.brokers, job.letters, heavy)
+    more = [*events(10, start=10), *events(10, start=1195), *events(10, start=1295)]
+    send(job.brokers, job.topic, more)
+    status = job.run_to_end()
+    assert any("has changed" in note for note in status.notes)
+    assert status.imbalances == []
+    first = BASE_MS // 60_000 * 60_000
+    old = [e for e in [*events(10), *more] if e["t"] < first + 60_000]
+    new = [e for e in more if e["t"] >= first + 60_000 and e["load"] > 1200]
+    assert len(old) == 25
+    assert counted(job.rows()) == expected([*old, *new])
+    # Once more: the older form is still there for what comes late, until its lateness is over.
+    late = events(3, start=3)
+    send(job.brokers, job.topic, late)
+    status = job.run_to_end()
+    assert counted(job.rows()) == expected([*old, *new, *late])
+    assert status.imbalances == []
+
+
+def test_older_form_goes_when_its_last_window_is_forgotten(job: Job) -> None:
+    send(job.brokers, job.topic, events(10))
+    job.run_to_end()
+    heavy = plans.metric("counts", COUNT.measures, key=["country"], filter="load > 1200")
+    job.plan = plan_of(job.topic, job.brokers, job.letters, heavy)
+    for start in (40_000, 40_100, 40_200):  # half an hour later, and the watermark behind it
+        send(job.brokers, job.topic, events(40, start=start))
+        job.run_to_end()
+    from pipelinekit.runtime.local.state import decode
+
+    state = decode((job.folder / "manifest.json").read_bytes(), "here").state
+    assert [m.id for m in state.plan.metrics] == ["counts"]
+    assert state.metrics.keys() == {"counts"}
+
+
+def test_changed_metric_reads_a_field_that_the_new_form_does_not(job: Job) -> None:
+    by_user = plans.metric("counts", [plans.measure("n", "count()")], filter="score is null")
+    job.plan = plan_of(job.topic, job.brokers, job.letters, by_user)
+    send(job.brokers, job.topic, events(10))
+    job.run_to_end()
+    plain = plans.metric("counts", [plans.measure("n", "count()")])
+    source = job.plan.source
+    kept = tuple(f for f in source.fields if f.name != "score")
+    job.plan = replace(job.plan, source=replace(source, fields=kept), metrics=(plain,))
+    send(job.brokers, job.topic, events(10, start=10))
+    assert job.run_to_end().imbalances == []
+    assert sum(row["n"] for row in job.rows().values()) == 20
 
 
 def test_other_number_of_buckets_keeps_the_state(job: Job) -> None:

@@ -103,15 +103,14 @@ def _project(paths: tuple[Path, ...], environment: str) -> Iterator[Finding]:
 
 def _outside(plan: object) -> Iterator[Finding]:
     from pipelinekit.connectors.kafka import topics
-    from pipelinekit.connectors.kafka.admin import KafkaAdmin
     from pipelinekit.plan.model import Plan
-    from pipelinekit.runtime.outside import make_sink
+    from pipelinekit.runtime.outside import make_admin, make_sink
 
     assert isinstance(plan, Plan)
     source = plan.source
 
     def topic() -> str:
-        info = topics.describe(KafkaAdmin(source.brokers), source.topic)
+        info = topics.describe(make_admin(source), source.topic)
         if info is None:
             return f"answers at {source.brokers}; the topic is not there yet, `run` makes it"
         drift = topics.drift(info, topics.source_topic(source.topic))

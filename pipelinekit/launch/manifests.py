@@ -32,7 +32,8 @@ def texts_of(made: Artifact, variables: Mapping[str, Any]) -> dict[str, str]:
 
 def secrets_of(plan: Plan) -> list[str]:
     """The names of the secrets that workers must find in their environment."""
-    return sorted(set(_secrets(dict(sink.settings) for sink in plan.sinks)))
+    settings = [plan.source.security or {}, *(sink.settings for sink in plan.sinks)]
+    return sorted(set(_secrets(settings)))
 
 
 def _kubernetes(made: Artifact, variables: Mapping[str, Any]) -> str:

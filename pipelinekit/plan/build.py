@@ -61,6 +61,7 @@ def _source(project: Project, spec: SourceSpec, metrics: list[ResolvedMetric]) -
         max_future_skew_ms=spec.event_time.max_future_skew,
         dead_letters_topic=None if spec.dead_letters is None else spec.dead_letters.topic,
         manage=spec.manage or _managed(project),
+        security=None if spec.security is None else spec.security.model_dump(exclude_none=True),
     )
 
 

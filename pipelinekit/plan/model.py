@@ -28,6 +28,7 @@ class SourcePlan:
     max_future_skew_ms: int
     dead_letters_topic: str | None
     manage: str  # full | verify
+    security: Mapping[str, object] | None = None  # secrets still by name
 
     def field(self, name: str) -> FieldSpec:
         return next(f for f in self.fields if f.name == name)

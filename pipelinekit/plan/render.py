@@ -17,6 +17,7 @@ def render(plan: Plan) -> str:
         f"    time {source.event_time}, {format_duration(source.out_of_orderness_ms)} out of order"
         f", idle after {format_duration(source.idle_after_ms)}"
         f", future beyond {format_duration(source.max_future_skew_ms)}",
+        *([] if source.security is None else [f"    security {_setting(source.security)}"]),
         f"    id {source.id or 'none'}, dead letters to {source.dead_letters_topic or 'nowhere'}",
     ]
     for field in source.fields:

@@ -19,7 +19,9 @@ from pipelinekit.plan.tables import tables_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipelinekit.connectors.kafka.admin import KafkaAdmin
     from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
+    from pipelinekit.connectors.kafka.security import Security
     from pipelinekit.connectors.kafka.source import KafkaSource
     from pipelinekit.connectors.kafka.topics import TopicWanted
 
@@ -56,7 +58,14 @@ def make_source(plan: SourcePlan) -> KafkaSource:
     """The source, not yet asked for anything."""
     from pipelinekit.connectors.kafka.source import KafkaSource
 
-    return KafkaSource(plan.brokers, plan.topic)
+    return KafkaSource(plan.brokers, plan.topic, security=_security(plan))
+
+
+def make_admin(plan: SourcePlan) -> KafkaAdmin:
+    """Questions to the source's cluster."""
+    from pipelinekit.connectors.kafka.admin import KafkaAdmin
+
+    return KafkaAdmin(plan.brokers, security=_security(plan))
 
 
 def make_dead_letters(plan: SourcePlan) -> KafkaDeadLetters | None:
@@ -65,12 +74,12 @@ def make_dead_letters(plan: SourcePlan) -> KafkaDeadLetters | None:
 
     if plan.dead_letters_topic is None:
         return None
-    return KafkaDeadLetters(plan.brokers, plan.dead_letters_topic)
+    return KafkaDeadLetters(plan.brokers, plan.dead_letters_topic, security=_security(plan))
 
 
 def make_sink(plan: SinkPlan, stop: threading.Event | None = None) -> Sink:
     """The sink, its secrets resolved. Raises UsageError when one is not set."""
-    settings = {name: _resolved(value, plan.name) for name, value in plan.settings.items()}
+    settings = {n: _resolved(v, f'sink "{plan.name}"') for n, v in plan.settings.items()}
     return _MAKERS[plan.type](plan, settings, stop or threading.Event())
 
 
@@ -82,7 +91,7 @@ def resolve_secret(name: str, user: str) -> str:
     if file.is_file():
         return file.read_text().rstrip("\n")
     raise UsageError(
-        f'sink "{user}" needs the secret {name}, and it is not set',
+        f"{user} needs the secret {name}, and it is not set",
         help=f"set the environment variable {name}, or put it in {file}",
     )
 
@@ -160,13 +169,12 @@ def make_ready(plan: Plan) -> list[str]:
 
 def _topic_difference(plan: Plan) -> Difference:
     from pipelinekit.connectors.kafka import topics
-    from pipelinekit.connectors.kafka.admin import KafkaAdmin
 
     source = plan.source
     wanted: list[TopicWanted] = [topics.source_topic(source.topic)]
     if source.dead_letters_topic is not None:
         wanted.append(topics.dead_letters_topic(source.dead_letters_topic))
-    admin = KafkaAdmin(source.brokers)
+    admin = make_admin(source)
     missing = [w for w in wanted if topics.describe(admin, w.name) is None]
 
     def apply() -> None:
@@ -183,9 +191,22 @@ def _apply(sink: Sink, statements: list[str]) -> None:
 
 
 def _resolved(value: object, user: str) -> object:
-    if isinstance(value, Mapping) and set(value) == {"secret"}:
+    """The value with every `{"secret": NAME}` in it replaced by the secret."""
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {"secret"}:
         return resolve_secret(str(value["secret"]), user)
-    return value
+    return {name: _resolved(item, user) for name, item in value.items()}
+
+
+def _security(plan: SourcePlan) -> Security | None:
+    from pipelinekit.connectors.kafka.security import Security
+
+    if plan.security is None:
+        return None
+    resolved = _resolved(plan.security, f'source "{plan.name}"')
+    assert isinstance(resolved, Mapping)
+    return Security.of(resolved)
 
 
 def _clickhouse(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
@@ -203,9 +224,16 @@ def _clickhouse(plan: SinkPlan, settings: Mapping[str, object], stop: threading.
 
 
 def _kafka(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
+    from pipelinekit.connectors.kafka.security import Security
     from pipelinekit.connectors.kafka.sink import KafkaSink
 
-    return KafkaSink(str(settings["brokers"]), str(settings["topic"]), budget=plan.budget)
+    given = settings.get("security")
+    return KafkaSink(
+        str(settings["brokers"]),
+        str(settings["topic"]),
+        budget=plan.budget,
+        security=Security.of(given) if isinstance(given, Mapping) else None,
+    )
 
 
 def _console(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:

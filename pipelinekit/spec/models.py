@@ -119,6 +119,31 @@ class Secret(Model):
     secret: Annotated[StrictStr, Field(pattern=f"^{SECRET_NAME.pattern}$")]
 
 
+class Sasl(Model):
+    """Who we are, by name and password; always over TLS."""
+
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    username: StrictStr
+    password: Secret
+
+
+class Tls(Model):
+    """Whom we trust, and who we are by certificate; PEM files on every machine that runs it."""
+
+    ca: StrictStr | None = None
+    certificate: StrictStr | None = None
+    key: StrictStr | None = None
+    key_password: Secret | None = None
+    verify_hostname: StrictBool = True
+
+
+class SecuritySpec(Model):
+    """How Kafka's brokers and we know each other; without it in clear and without a name."""
+
+    sasl: Sasl | None = None
+    tls: Tls = Tls()
+
+
 # --- source -------------------------------------------------------------------------------------
 
 
@@ -161,6 +186,7 @@ class SourceSpec(Model):
     event_time: EventTime
     dead_letters: Annotated[DeadLetters, _spelled("topic")] | None = None
     manage: Manage | None = None
+    security: SecuritySpec | None = None
 
 
 # --- sinks --------------------------------------------------------------------------------------
@@ -198,6 +224,7 @@ class KafkaSinkSpec(_Sink):
     type: Literal["kafka"]
     brokers: StrictStr
     topic: StrictStr = "aggregates"
+    security: SecuritySpec | None = None
 
 
 class ConsoleSinkSpec(_Sink):

@@ -15,7 +15,6 @@ NOT_BUILT: dict[str, dict[Path, str]] = {
         ("dedup",): "the source's dedup",
         ("priority",): "load shedding by priority",
         ("raw",): "the raw event table",
-        ("security",): "SASL and TLS",
         ("job",): "jobs other than one a source",
         ("registry",): "the schema registry",
     },

@@ -136,8 +136,7 @@ def _chaos(job: FlinkJob, *, rate: int, kinds: list[str], seed: int, gap_s: floa
     job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "10")
     job.compile()
     flink_job = job.submit()
-    seconds = int(len(kinds) * (gap_s + 6) + 5)
-    load = job.load(rate, seconds, seed)
+    load = job.load(rate, None, seed)
     fresh: dict[str, list[float]] = defaultdict(list)
     for kind in kinds:
         time.sleep(rng.uniform(0.5, 1.5) * gap_s)
@@ -148,7 +147,8 @@ def _chaos(job: FlinkJob, *, rate: int, kinds: list[str], seed: int, gap_s: floa
             time.sleep(0.05)
         fresh[kind].append(time.time() * 1000 - killed_ms)
         job.flink.start()  # the dead part comes back, as the spare
-    assert load.wait(seconds + 60) == 0
+    load.send_signal(signal.SIGINT)
+    assert load.wait(60) == 0
     job.wait_until_read()
     expected = recount(job.kafka, job.topic)
     for kind, times in sorted(fresh.items()):

@@ -52,12 +52,14 @@ class Job:
     def finish(self) -> None:
         assert self.start("--until-end").wait(180) == 0, (self.folder / "run.log").read_text()
 
-    def load(self, rate: int, seconds: int, seed: int) -> subprocess.Popen[bytes]:
+    def load(self, rate: int, seconds: int | None, seed: int) -> subprocess.Popen[bytes]:
+        """The generator; without `seconds` until SIGINT."""
         shares = ["--late", "0.005", "--too-late", "0.001", "--malformed", "0.0005"]
         shares += ["--future", "0.0001", "--duplicates", "0.001"]
+        time_limit = [] if seconds is None else ["--seconds", str(seconds)]
         return subprocess.Popen(
             [*_COMMAND, "load", "--brokers", self.kafka, "--topic", self.topic, "--rate",
-             str(rate), "--seconds", str(seconds), "--seed", str(seed), *shares],
+             str(rate), *time_limit, "--seed", str(seed), *shares],
             env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

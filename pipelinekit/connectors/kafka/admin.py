@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipelinekit.connectors.kafka.security import HELP, SECURITY_ERRORS, Security
 from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def error_of(exception: KafkaException) -> KafkaError:
     return error
 
 
-def client_config(brokers: str) -> dict[str, Any]:
+def client_config(brokers: str, security: Security | None) -> dict[str, Any]:
     """What every client of ours has in common."""
     return {
+        **(security.options() if security is not None else {}),
         "bootstrap.servers": brokers,
         "client.id": "pipelinekit",
         # The client's own lines on stderr repeat what our errors and `trouble()` say.
@@ -82,9 +84,13 @@ class Layout:
 class KafkaAdmin:
     """An administrative client; connects when first asked. Thread-safe."""
 
-    def __init__(self, brokers: str, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self, brokers: str, timeout_ms: int = TIMEOUT_MS, security: Security | None = None
+    ) -> None:
         self.brokers = brokers
         self.timeout_ms = timeout_ms
+        self.security = security
+        self._refusal: str | None = None
         self._client: AdminClient | None = None
         self._cause = ""
 
@@ -151,6 +157,8 @@ class KafkaAdmin:
         about = f'topic "{topic}" on ' if topic else ""
         if error.name() in TRANSIENT:
             self._admin().poll(0)  # hands over the pending connection errors, the real cause
+            if self._refusal is not None:
+                return refused_by_security(self.brokers, self._refusal)
             cause = self._cause or error.str()
             return Unreachable(
                 f"{about}Kafka at {self.brokers} did not answer within "
@@ -172,10 +180,14 @@ class KafkaAdmin:
         if self._client is None:
             from confluent_kafka.admin import AdminClient
 
-            self._client = AdminClient(client_config(self.brokers) | {"error_cb": self._on_error})
+            self._client = AdminClient(
+                client_config(self.brokers, self.security) | {"error_cb": self._on_error}
+            )
         return self._client
 
     def _on_error(self, error: KafkaError) -> None:
+        if error.name() in SECURITY_ERRORS:
+            self._refusal = error.str()
         if error.name() != "_ALL_BROKERS_DOWN" or not self._cause:
             self._cause = error.str()
 
@@ -224,9 +236,16 @@ class KafkaAdmin:
                 return ask()
             except KafkaException as exception:
                 is_transient = error_of(exception).name() in again_on
-                if not is_transient or time.monotonic() >= deadline:
+                self._admin().poll(0)
+                is_over = self._refusal is not None or time.monotonic() >= deadline
+                if not is_transient or is_over:
                     raise self.explain(exception, topic) from exception
             time.sleep(RETRY_S)
+
+
+def refused_by_security(brokers: str, reason: str) -> Refused:
+    """The error for a broker that doesn't take us, or that we don't trust."""
+    return Refused(f"Kafka at {brokers} and we don't come together: {reason}", help=HELP)
 
 
 def missing_topic(brokers: str, topic: str) -> Refused:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.connectors.kafka.admin import MISSING, START_HELP, KafkaAdmin, missing_topic
 from pipelinekit.connectors.kafka.producer import TopicProducer
+from pipelinekit.connectors.kafka.security import Security
 from pipelinekit.data import DeadLetter
 from pipelinekit.errors import Refused, Unreachable
 
@@ -33,10 +34,12 @@ class KafkaDeadLetters:
         *,
         flush_timeout_ms: int = 10_000,
         queue_kbytes_max: int = 64 * 1024,
+        security: Security | None = None,
     ) -> None:
         self.brokers = brokers
         self.topic = topic
-        self._admin = KafkaAdmin(brokers)
+        self._security = security
+        self._admin = KafkaAdmin(brokers, security=security)
         self._flush_timeout_ms = flush_timeout_ms
         self._queue_kbytes_max = queue_kbytes_max
         self._producer = self._open()
@@ -83,6 +86,7 @@ class KafkaDeadLetters:
             lambda error, message: None,  # each letter brings its own
             queue_kbytes_max=self._queue_kbytes_max,
             message_timeout_ms=0,
+            security=self._security,
         )
 
     def _produce(self, letter: DeadLetter) -> None:

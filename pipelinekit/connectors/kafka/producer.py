@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipelinekit.connectors.kafka.admin import client_config
+from pipelinekit.connectors.kafka.security import Security
 from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class TopicProducer:
         *,
         queue_kbytes_max: int,
         message_timeout_ms: int,
+        security: Security | None = None,
     ) -> None:
         from confluent_kafka import Producer
 
@@ -43,7 +45,7 @@ class TopicProducer:
         self.cause = ""
         self._closed = False
         self._client = Producer(
-            client_config(brokers)
+            client_config(brokers, security)
             | _produce_config(queue_kbytes_max, message_timeout_ms)
             | {"error_cb": self._on_error, "on_delivery": on_failure}
         )

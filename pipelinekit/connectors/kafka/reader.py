@@ -16,9 +16,11 @@ from pipelinekit.connectors.kafka.admin import (
     KafkaAdmin,
     client_config,
     missing_topic,
+    refused_by_security,
     remade_topic,
 )
 from pipelinekit.connectors.kafka.messages import MessageColumns
+from pipelinekit.connectors.kafka.security import SECURITY_ERRORS
 from pipelinekit.data import RawBatch
 from pipelinekit.errors import Refused, Unreachable
 
@@ -69,9 +71,10 @@ class KafkaReader:
         self._down: tuple[str, str] | None = None  # what is down, and since when
         self._cause = ""
         self._is_missing = False
+        self._refusal: str | None = None
         self._columns = MessageColumns()
         self._consumer = Consumer(
-            client_config(admin.brokers)
+            client_config(admin.brokers, admin.security)
             | _fetch_config(settings)
             | {"error_cb": self._on_error, "stats_cb": self._on_statistics}
         )
@@ -87,6 +90,8 @@ class KafkaReader:
             batch = replace(batch, positions={**batch.positions, **moved})
         if self._is_missing:
             self._check_exists()
+        if self._refusal is not None and not messages:
+            raise refused_by_security(self._admin.brokers, self._refusal)
         return batch
 
     def at_end(self) -> frozenset[int]:
@@ -204,6 +209,8 @@ class KafkaReader:
         """Called by the client while it is polled; `_on_statistics` sees the end of it."""
         if error.name() in MISSING:
             self._is_missing = True
+        elif error.name() in SECURITY_ERRORS:
+            self._refusal = error.str()
         elif error.name() == "_ALL_BROKERS_DOWN":
             self._note_down(self._admin.brokers)
         else:

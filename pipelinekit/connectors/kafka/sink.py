@@ -17,6 +17,7 @@ from pipelinekit.connectors.kafka.admin import (
 )
 from pipelinekit.connectors.kafka.producer import TopicProducer
 from pipelinekit.connectors.kafka.reader import ReadSettings
+from pipelinekit.connectors.kafka.security import Security
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.connectors.kafka.topics import aggregates_topic, create, parse_statement
 from pipelinekit.data import Column, LedgerEntry, Progress, SinkSchema, Table, Upserts
@@ -42,12 +43,14 @@ class KafkaSink:
         *,
         budget: Budget | None = None,
         timeout_ms: int = TIMEOUT_MS,
+        security: Security | None = None,
     ) -> None:
         self.brokers = brokers
         self.topic = topic
         self.budget = budget or Budget()
         self._timeout_ms = timeout_ms
-        self._admin = KafkaAdmin(brokers, timeout_ms)
+        self._security = security
+        self._admin = KafkaAdmin(brokers, timeout_ms, security)
         self._tables: dict[str, Table] = {}
         self._failure: KafkaError | None = None
         self._producer = self._open()
@@ -113,6 +116,7 @@ class KafkaSink:
             self._on_failure,
             queue_kbytes_max=QUEUE_KBYTES_MAX,
             message_timeout_ms=self._timeout_ms,
+            security=self._security,
         )
 
     def _send(self, key: str, messages: Iterable[str]) -> None:
@@ -170,7 +174,8 @@ class KafkaSink:
         """All messages that are on the topic now, within a partition in order."""
         import msgspec
 
-        source = KafkaSource(self.brokers, self.topic, ReadSettings(timeout_ms=self._timeout_ms))
+        settings = ReadSettings(timeout_ms=self._timeout_ms)
+        source = KafkaSource(self.brokers, self.topic, settings, security=self._security)
         bounds = source.bounds()
         reader = source.open({p: first for p, (first, _) in bounds.items()})
         found: list[dict[str, Any]] = []

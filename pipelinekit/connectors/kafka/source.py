@@ -12,6 +12,7 @@ from pipelinekit.connectors.kafka.admin import (
     remade_topic,
 )
 from pipelinekit.connectors.kafka.reader import KafkaReader, ReadSettings
+from pipelinekit.connectors.kafka.security import Security
 from pipelinekit.errors import Refused
 
 
@@ -24,12 +25,13 @@ class KafkaSource:
         topic: str,
         settings: ReadSettings | None = None,
         clock: Clock | None = None,
+        security: Security | None = None,
     ) -> None:
         self.brokers = brokers
         self.topic = topic
         self._settings = settings or ReadSettings()
         self._clock = clock or SystemClock()
-        self._admin = KafkaAdmin(brokers, self._settings.timeout_ms)
+        self._admin = KafkaAdmin(brokers, self._settings.timeout_ms, security)
         self._topic_id = ""
 
     def partitions(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ help:  ## list the recipes
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-setup: .venv/.complete  ## make the environment, fetch Kafka and Flink
+setup: .venv/.complete  ## make the environment, fetch Kafka and Flink, build Prism
 
 ifeq ($(shell command -v uv 2>/dev/null),)
 .venv/.complete: .uv/bin/uv
@@ -24,6 +24,7 @@ endif
 	$(UV) sync --quiet --frozen --all-extras --compile-bytecode
 	$(RUN) python -c "from pipelinekit.devstack.kafka_distribution import fetch; fetch(print)"
 	$(RUN) python -c "from pipelinekit.devstack.flink import prepare; prepare(print)"
+	$(RUN) python -m pipelinekit.devstack.prism_distribution
 	@touch $@
 
 demo: setup  ## run the example on real Kafka and the ClickHouse engine, half a minute

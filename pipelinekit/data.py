@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Headers = Sequence[tuple[str, bytes | None]]
 NO_OFFSET = -1
+EPOCH_SHIFT = 48  # bits of a version below the epoch: a row's events, or an offset
 
 
 class Reason(Enum):
@@ -177,7 +178,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """How many messages of a partition had an outcome, up to (excluding) `offset`."""
+    """How many messages of a partition had an outcome, up to (excluding) `offset`.
+
+    Of two entries that of the newer epoch holds, then that of the greater offset.
+    """
 
     job: str
     source: str
@@ -186,6 +190,11 @@ class LedgerEntry:
     outcome: Outcome
     offset: int
     count: int
+    epoch: int = 1
+
+    @property
+    def version(self) -> int:
+        return self.epoch << EPOCH_SHIFT | self.offset
 
 
 @dataclass(frozen=True, slots=True)

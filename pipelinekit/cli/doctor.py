@@ -118,7 +118,20 @@ def _outside(plan: object) -> Iterator[Finding]:
             f"; note: {text}" for text in drift
         )
 
+    def letters() -> str:
+        assert source.dead_letters_topic is not None
+        admin = make_admin(source)
+        info = topics.describe(admin, source.dead_letters_topic)
+        if info is None:
+            return f"not at {source.brokers} yet, `run` makes it"
+        there = topics.describe(admin, source.topic)
+        size = topics.BROKER_MESSAGE_BYTES_MAX if there is None else there.message_bytes_max
+        drift = topics.drift(info, topics.dead_letters_topic(info.name, size))
+        return f"at {source.brokers}" + "".join(f"; note: {text}" for text in drift)
+
     yield _asked(f"topic {source.topic}", topic)
+    if source.dead_letters_topic is not None:
+        yield _asked(f"topic {source.dead_letters_topic}", letters)
     for sink_plan in plan.sinks:
 
         def answer(sink_plan: object = sink_plan) -> str:

@@ -49,9 +49,8 @@ if TYPE_CHECKING:
 @click.option(
     "--shards",
     type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Reading threads; fixed at a job's first start.",
+    default=None,
+    help="Readers; fixed at a job's first start. [default: 1, or as stored]",
 )
 @click.option(
     "--runner",
@@ -69,7 +68,7 @@ def run(
     start_from: str,
     until_end: bool,
     no_ddl: bool,
-    shards: int,
+    shards: int | None,
     runner: str,
     yes: bool,
     state: Path | None,
@@ -132,7 +131,7 @@ def run_plan(
     start_from: str,
     until_end: bool,
     ddl: bool,
-    shards: int,
+    shards: int | None,
     quiet: bool,
 ) -> int:
     """Run one plan with signals handled and a status line; gives the exit code."""

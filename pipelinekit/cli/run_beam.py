@@ -30,7 +30,7 @@ def run_on_beam(
     start_from: str,
     until_end: bool,
     ddl: bool,
-    shards: int,
+    shards: int | None,
     quiet: bool,
 ) -> int:
     """Make ready, run, and end as the runner can; gives the exit code."""
@@ -49,7 +49,9 @@ def run_on_beam(
     return 0
 
 
-def _in_process(plan: Plan, runner: str, start_from: str, until_end: bool, shards: int) -> None:
+def _in_process(
+    plan: Plan, runner: str, start_from: str, until_end: bool, shards: int | None
+) -> None:
     from pipelinekit.launch import direct, prism
     from pipelinekit.launch.start import begin_anew
     from pipelinekit.runtime.outside import make_source
@@ -62,7 +64,7 @@ def _in_process(plan: Plan, runner: str, start_from: str, until_end: bool, shard
             None,
             latest=start_from == "latest",
             until_end=until_end,
-            shards=shards,
+            shards=shards or 1,
         )
     finally:
         source.close()
@@ -80,15 +82,17 @@ def _on_flink(
     state: Path,
     start_from: str,
     until_end: bool,
-    shards: int,
+    shards: int | None,
     quiet: bool,
 ) -> int:
     """Submit, follow, and at Ctrl-C stop with a savepoint: the next run goes on from there."""
     from pipelinekit.cli.submit import submit_to_flink
     from pipelinekit.launch.artifact import Artifact, Settings, built_with
 
-    made = Artifact("flink", plan, Settings(shards=shards), built_with())
-    record = submit_to_flink(made, cluster, state, start_from=start_from, until_end=until_end)
+    made = Artifact("flink", plan, Settings(shards=shards or 1), built_with())
+    record = submit_to_flink(
+        made, cluster, state, start_from=start_from, until_end=until_end, shards_given=shards
+    )
     stop = threading.Event()
     _stop_on_signals(stop)
     _say(quiet, f"Flink runs it as {record.runner_job}; Ctrl-C stops it with a savepoint")

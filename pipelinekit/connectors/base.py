@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pipelinekit.data import DeadLetter, LedgerEntry, Progress, RawBatch, SinkSchema, Upserts
+from pipelinekit.data import DeadLetter, LedgerEntry, Progress, RawBatch, SinkSchema, Table, Upserts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +94,10 @@ class Sink(Protocol):
     def write_progress(self, progress: Sequence[Progress]) -> None: ...
 
     def write_ledger(self, entries: Sequence[LedgerEntry]) -> None: ...
+
+    def epoch(self, tables: Sequence[Table]) -> int:
+        """The greatest epoch among the rows of these tables; 0 without rows, or if unknown."""
+        ...
 
     def read_back(self, table: str) -> pa.Table:
         """The newest version of each row of a table or view: what a reader would see."""

@@ -59,12 +59,31 @@ class Ledger:
         for base in [k for k in self.metric_base if k[0] == metric]:
             del self.metric_base[base]
 
-    def entries(self, job: str, source: str, offsets: Mapping[int, int]) -> list[LedgerEntry]:
-        """The ledger as rows, in a stable order; `offsets` is the next offset per partition."""
+    def entries(
+        self,
+        job: str,
+        source: str,
+        offsets: Mapping[int, int],
+        *,
+        epoch: int = 1,
+        metrics: Iterable[str] = (),
+    ) -> list[LedgerEntry]:
+        """The ledger as rows, in a stable order; `offsets` is the next offset per partition.
+
+        From the second epoch on zeros are among them, of the source and of `metrics`: they replace
+        what an older epoch had counted.
+        """
+        counts = dict(self.counts)
+        if epoch > 1:
+            for partition in offsets:
+                kinds = [("", o) for o in SOURCE_OUTCOMES]
+                kinds += [(m, o) for m in metrics for o in METRIC_OUTCOMES]
+                for metric, outcome in kinds:
+                    counts.setdefault((metric, partition, outcome), 0)
         return [
-            LedgerEntry(job, source, metric, partition, outcome, offsets[partition], count)
+            LedgerEntry(job, source, metric, partition, outcome, offsets[partition], count, epoch)
             for (metric, partition, outcome), count in sorted(
-                self.counts.items(), key=lambda item: (item[0][0], item[0][1], item[0][2].value)
+                counts.items(), key=lambda item: (item[0][0], item[0][1], item[0][2].value)
             )
         ]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelinekit.columns import arrow_type, polars_type
-from pipelinekit.data import Table, Upserts
+from pipelinekit.data import EPOCH_SHIFT, Table, Upserts
 from pipelinekit.engine.compile import CompiledMeasure
 from pipelinekit.engine.pane import Pane, key_series
 from pipelinekit.plan.model import MetricPlan
@@ -18,7 +18,6 @@ from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Expression, fields_of
 from pipelinekit.units import TIME_MAX_MS
 
-EPOCH_SHIFT = 48  # bits of `_version` below the epoch: events of one row
 _TIME = pa.timestamp("ms", "UTC")
 
 

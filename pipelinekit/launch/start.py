@@ -11,7 +11,9 @@ from pipelinekit.errors import Refused, UsageError
 from pipelinekit.launch.deployment import Deployment
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
+from pipelinekit.runtime.epoch import greatest_epoch
 from pipelinekit.runtime.floors import continued, fresh
+from pipelinekit.runtime.outside import make_sink
 from pipelinekit.units import DAY_MS
 
 
@@ -35,7 +37,7 @@ def begin_anew(
     buckets: int = 2,
     clock: Clock | None = None,
 ) -> Begin:
-    """A job without a past; a record before it raises the epoch, so that its rows win."""
+    """A job without a past; its epoch is above that of the rows and of the record before it."""
     now_ms = (clock or SystemClock()).now_ms()
     bounds = source.bounds()
     job = BeamJob(
@@ -43,7 +45,7 @@ def begin_anew(
         positions={p: end if latest else first for p, (first, end) in bounds.items()},
         shards=shards,
         buckets=buckets,
-        epoch=1 if before is None else before.epoch + 1,
+        epoch=1 + max(_epoch_of_rows(plan), 0 if before is None else before.epoch),
         stop_at={p: end for p, (_, end) in bounds.items()} if until_end else None,
         metrics=fresh(plan, _after(plan, now_ms) if latest else NO_TIME),
     )
@@ -94,6 +96,15 @@ def begin_from(
         metrics=goes_on.metrics,
     )
     return Begin(job, topic_id, goes_on.notes)
+
+
+def _epoch_of_rows(plan: Plan) -> int:
+    sinks = {s.name: make_sink(s) for s in plan.sinks}
+    try:
+        return greatest_epoch(plan, sinks)
+    finally:
+        for sink in sinks.values():
+            sink.close()
 
 
 def _after(plan: Plan, now_ms: int) -> int:

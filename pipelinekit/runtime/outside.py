@@ -172,9 +172,11 @@ def _topic_difference(plan: Plan) -> Difference:
 
     source = plan.source
     wanted: list[TopicWanted] = [topics.source_topic(source.topic)]
-    if source.dead_letters_topic is not None:
-        wanted.append(topics.dead_letters_topic(source.dead_letters_topic))
     admin = make_admin(source)
+    if source.dead_letters_topic is not None:
+        there = topics.describe(admin, source.topic)
+        size = topics.BROKER_MESSAGE_BYTES_MAX if there is None else there.message_bytes_max
+        wanted.append(topics.dead_letters_topic(source.dead_letters_topic, size))
     missing = [w for w in wanted if topics.describe(admin, w.name) is None]
 
     def apply() -> None:

@@ -187,3 +187,36 @@ def test_a_savepoint_goes_on_unchanged_and_at_another_parallelism(job: FlinkJob)
     assert load.wait(120) == 0
     job.wait_until_read()
     job.assert_equals(recount(job.kafka, job.topic))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_partial_meets_a_forgotten_pane_though_checkpoints_come_every_200_ms(
+    job: FlinkJob,
+) -> None:
+    """Windows of a second without lateness: nearly every event is within a slice of its end."""
+    seconds = int(os.environ.get("PIPELINEKIT_RACE_SECONDS", "120"))
+    (job.folder / "metrics/by_user.yaml").unlink()
+    metric = job.folder / "metrics/by_country.yaml"
+    text = metric.read_text().replace("tumbling: 10s", "tumbling: 1s")
+    text = text.replace("allowed: 1m", "allowed: 0s").replace("rollups: [1m]\n", "")
+    metric.write_text(text.replace("filter: not is_bot\n", ""))
+    job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "10")
+    job.compile("--checkpoint-every", "200")
+    flink_job = job.submit()
+    load = job.load(10_000, None, 41)
+    time.sleep(seconds)
+    load.send_signal(signal.SIGINT)
+    assert load.wait(60) == 0
+    job.wait_until_read()
+    vertices = [v["id"] for v in job.rest.job(flink_job)["vertices"] if "panes" in v["name"]]
+    assert job.rest.counters(flink_job, vertices[0], r"\.pipelinekit_orphan_events") in (None, 0)
+    checkpoints = job.rest.checkpoints(flink_job)["counts"]
+    select = f"FROM {job.database}"
+    rows = int(job.query(f"SELECT sum(n) AS n {select}.by_country_1s FINAL")[0]["n"])
+    ledger = f"SELECT sum(count) AS n {select}.pipelinekit_ledger FINAL WHERE metric = 'by_country'"
+    counted = int(job.query(f"{ledger} AND outcome = 'counted'")[0]["n"])
+    late = int(job.query(f"{ledger} AND outcome = 'too_late'")[0]["n"])
+    print(f"{counted:,} counted, {late:,} too late, checkpoints {checkpoints}")
+    assert late > 0
+    assert rows == counted

@@ -67,9 +67,10 @@ LEDGER = TableSpec(
         Column("outcome", STRING),
         Column("offset", INT, description="counts messages before this offset; newest wins"),
         Column("count", INT, unsigned=True),
+        Column("_version", INT, unsigned=True, description="epoch, then offset"),
     ),
-    # The count is a function of the offset, so an entry sent again is the same row.
-    version="offset",
+    # The count is a function of epoch and offset, so an entry sent again is the same row.
+    version="_version",
     sorting_key=("job", "source", "metric", "partition", "outcome"),
     partition_key="",
     ttl="",

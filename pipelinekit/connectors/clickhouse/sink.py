@@ -14,7 +14,7 @@ from pipelinekit.connectors.clickhouse.failure import Failure, retried
 from pipelinekit.connectors.clickhouse.rows import from_stream, per_insert, to_stream
 from pipelinekit.connectors.clickhouse.sql import identifier, literal
 from pipelinekit.connectors.clickhouse.stored import database_exists, stored_tables
-from pipelinekit.data import LedgerEntry, Progress, SinkSchema, Upserts
+from pipelinekit.data import EPOCH_SHIFT, LedgerEntry, Progress, SinkSchema, Table, Upserts
 from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -98,10 +98,34 @@ class ClickHouseSink:
     def write_ledger(self, entries: Sequence[LedgerEntry]) -> None:
         if entries:
             values = [
-                (e.job, e.source, e.metric, e.partition, e.outcome.value, e.offset, e.count)
+                (
+                    e.job,
+                    e.source,
+                    e.metric,
+                    e.partition,
+                    e.outcome.value,
+                    e.offset,
+                    e.count,
+                    e.version,
+                )
                 for e in entries
             ]
             self._insert(ddl.LEDGER.name, _rows(ddl.LEDGER, values))
+
+    def epoch(self, tables: Sequence[Table]) -> int:
+        """The greatest epoch among the rows of these tables, 0 without any."""
+        names = ", ".join(literal(t.name) for t in tables)
+        if not names:
+            return 0
+        there = self.query(
+            f"SELECT name FROM system.tables WHERE database = {literal(self._database)} "
+            f"AND name IN ({names})"
+        )["name"].to_pylist()
+        selects = [f"SELECT max(_version) AS v FROM {self._qualified(n)}" for n in sorted(there)]
+        if not selects:
+            return 0
+        newest = self.query(f"SELECT max(v) AS v FROM ({' UNION ALL '.join(selects)})")
+        return int(newest["v"][0].as_py() or 0) >> EPOCH_SHIFT
 
     def read_back(self, table: str) -> pa.Table:
         """The newest version of each row of a table or view."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.columns import arrow_type
 from pipelinekit.connectors.base import Budget
-from pipelinekit.data import LedgerEntry, Progress, SinkSchema, Table, Upserts
+from pipelinekit.data import EPOCH_SHIFT, LedgerEntry, Progress, SinkSchema, Table, Upserts
 from pipelinekit.errors import Refused
 
 if TYPE_CHECKING:
@@ -73,8 +73,17 @@ class MemorySink:
                     entry.outcome.value,
                 )
                 known = self._ledger.get(place)
-                if known is None or known.offset <= entry.offset:
+                if known is None or known.version <= entry.version:
                     self._ledger[place] = entry
+
+    def epoch(self, tables: Sequence[Table]) -> int:
+        """The greatest epoch among the rows of these tables, 0 without any."""
+        import pyarrow.compute as pc
+
+        with self._lock:
+            batches = [b for t in tables for b in self._batches.get(t.name, ()) if b.num_rows]
+            newest = [pc.max(batch["_version"]).as_py() for batch in batches]
+        return max(newest, default=0) >> EPOCH_SHIFT
 
     def read_back(self, table: str) -> pa.Table:
         """The newest version of each row of a table or view. Refused if it was never named."""

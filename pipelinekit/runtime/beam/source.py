@@ -201,7 +201,13 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
     def _entries(self, opened: _Open) -> list[LedgerEntry]:
         plan = self._job.plan
         offsets = {p: t.next_offset for p, t in opened.read.time.partitions.items()}
-        return opened.ledger.entries(plan.job, plan.source.name, offsets)
+        return opened.ledger.entries(
+            plan.job,
+            plan.source.name,
+            offsets,
+            epoch=self._job.epoch,
+            metrics=[m.id for m in plan.metrics],
+        )
 
     # --- the reader -----------------------------------------------------------------------------
 

@@ -21,9 +21,10 @@ from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.lateness import END_OF_TIME, NO_TIME, PartitionTime, ShardTime
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
-from pipelinekit.errors import PipelinekitError, Refused, Unreachable
+from pipelinekit.errors import PipelinekitError, Refused, Unreachable, UsageError
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
+from pipelinekit.runtime.epoch import greatest_epoch
 from pipelinekit.runtime.local.checkpoint import CheckpointStore
 from pipelinekit.runtime.local.latency import Latency
 from pipelinekit.runtime.local.saver import Checkpoint, Saver
@@ -36,6 +37,7 @@ from pipelinekit.runtime.local.shard import (
     shard_partitions,
 )
 from pipelinekit.runtime.local.start import Start, StartFrom, fresh_start, resumed
+from pipelinekit.runtime.local.state import JobState
 from pipelinekit.runtime.local.status import Status
 from pipelinekit.runtime.local.writer import Pacer, SinkWriter, Write
 from pipelinekit.runtime.reading import ReadSettings, ShardRead, alignment_ms
@@ -48,7 +50,7 @@ class RunOptions:
     start_from: StartFrom = StartFrom.STORED
     until_end: bool = False
     checkpoint_every_ms: int = 5_000
-    shards: int = 1
+    shards: int | None = None  # 1, or those of the stored state
     buckets: int = 1
     look_every_ms: int = 2_000  # for new partitions, and the lag
     slices_queued_max: int = 16
@@ -350,6 +352,8 @@ class _Job:
             self._plan.job,
             self._plan.source.name,
             {p: t.next_offset for p, t in self._times.items()},
+            epoch=state.epoch,
+            metrics=[m.id for m in self._plan.metrics],
         )
         tickets = {name: writer.submitted for name, writer in self._writers.items()}
         letters, self._held_letters = self._held_letters, []
@@ -462,8 +466,11 @@ class _Job:
         manifest = self._store.load()
         self._manifest = manifest if options.start_from is StartFrom.STORED else None
         if self._manifest is not None:
+            _refuse_other_shards(options.shards, self._manifest.state)
             return resumed(self._plan, self._manifest.state, topic_id, options.buckets)
-        epoch = 1 if manifest is None else manifest.state.epoch + 1
+        epoch = 1 + greatest_epoch(self._plan, self._runner.sinks)
+        if manifest is not None:
+            epoch = max(epoch, manifest.state.epoch + 1)
         latest = options.start_from is StartFrom.LATEST
         self._store.forget()
         return fresh_start(
@@ -471,7 +478,7 @@ class _Job:
             positions={p: end if latest else first for p, (first, end) in self._bounds.items()},
             floor_after_ms=self._clock.now_ms() if latest else NO_TIME,
             epoch=epoch,
-            shards=options.shards,
+            shards=options.shards or 1,
             buckets=options.buckets,
             topic_id=topic_id,
         )
@@ -593,3 +600,11 @@ class _Job:
         error = self._saver.fatal
         if isinstance(error, PipelinekitError):
             raise error
+
+
+def _refuse_other_shards(asked: int | None, stored: JobState) -> None:
+    if asked is not None and asked != stored.shards:
+        raise UsageError(
+            f"the stored state has {stored.shards} shards, {asked} were asked for",
+            help="leave --shards out, or start anew with --from earliest",
+        )

@@ -239,6 +239,23 @@ def test_ledger_entry_sent_again_changes_nothing_and_the_newest_wins(make_sink: 
     ]
 
 
+def test_ledger_of_a_newer_epoch_holds_at_a_lower_offset(make_sink: MakeSink) -> None:
+    sink = make_sink(table())
+    old = LedgerEntry("job", "events", "", 0, Outcome.ACCEPTED, 200, 180, epoch=1)
+    new = LedgerEntry("job", "events", "", 0, Outcome.ACCEPTED, 100, 90, epoch=2)
+    sink.write_ledger([new])
+    sink.write_ledger([old])
+    assert read(sink, "pipelinekit_ledger", "offset", "count") == [(100, 90)]
+
+
+def test_epoch_is_that_of_the_newest_row_and_none_without_tables(make_sink: MakeSink) -> None:
+    pages = table()
+    sink = make_sink(pages)
+    assert sink.epoch([pages]) == 0
+    sink.write(upserts(pages, {"_version": 7 << 48 | 3}, {"_version": 2 << 48 | 9}))
+    assert sink.epoch([pages, table(metric="not_there")]) == 7
+
+
 def test_null_where_none_may_be_is_refused_and_nothing_is_written(make_sink: MakeSink) -> None:
     pages = table()
     sink = make_sink(pages)

@@ -295,6 +295,26 @@ def test_changed_metric_reads_a_field_that_the_new_form_does_not(job: Job) -> No
     assert sum(row["n"] for row in job.rows().values()) == 20
 
 
+def test_state_deleted_starts_an_epoch_above_that_of_the_rows(job: Job) -> None:
+    import shutil
+
+    send(job.brokers, job.topic, events(100))
+    job.run_to_end()
+    shutil.rmtree(job.folder)
+    fewer = plans.metric("counts", COUNT.measures, key=["country"], filter="load < 50")
+    job.plan = plan_of(job.topic, job.brokers, job.letters, fewer)
+    job.run_to_end()
+    assert counted(job.rows()) == expected(events(50))  # though the older rows saw more events
+
+
+def test_other_number_of_shards_is_refused_on_a_resume(job: Job) -> None:
+    send(job.brokers, job.topic, events(10))
+    job.run_to_end(shards=2)
+    with pytest.raises(UsageError, match="2 shards, 1 were asked for"):
+        job.run_to_end(shards=1)
+    job.run_to_end()
+
+
 def test_other_number_of_buckets_keeps_the_state(job: Job) -> None:
     send(job.brokers, job.topic, events(100))
     job.run_to_end(buckets=1)

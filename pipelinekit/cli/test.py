@@ -20,7 +20,8 @@ from pipelinekit.cli.common import (
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipelinekit.runtime.scenario import Result
+    from pipelinekit.plan.model import Plan
+    from pipelinekit.runtime.scenario import Result, Through
     from pipelinekit.spec.project import LoadedTest
 
 
@@ -34,19 +35,29 @@ if TYPE_CHECKING:
     metavar="TEXT",
     help="Only tests whose metric or name holds TEXT.",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(["engine", "direct", "prism"]),
+    default="engine",
+    show_default=True,
+    help="What merges and writes the rows: the engine alone, or Beam on one of its runners.",
+)
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
 @verbosity_options
 def test(
     paths: tuple[Path, ...],
     environment: str,
     pattern: str | None,
+    runner: str,
     format: str,
     quiet: bool,
     verbose: bool,
 ) -> int:
     """Run the tests of the metrics in PATH. Exit code: 0 passed, 1 failed, 2 none found.
 
-    Each runs on the engine alone, in milliseconds: no broker, no store, its own clock.
+    Each runs on the engine alone, in milliseconds: no broker, no store, its own clock. With
+    --runner the rows of every `expect` come through Beam, a second or so each; `restart` has no
+    meaning there.
     """
     checked = check(paths, environment)
     plans_of(checked)  # findings first
@@ -59,7 +70,7 @@ def test(
     if not chosen:
         raise UsageError("there is no test here", help="add tests: to a metric, see the docs")
     began = time.perf_counter()
-    results = _run(checked, chosen, show=format == "text" and not quiet)
+    results = _run(checked, chosen, runner, show=format == "text" and not quiet)
     failed = [r for r, _ in results if not r.passed]
     if format == "json":
         click.echo(json.dumps({"tests": [_document(r, t) for r, t in results]}))
@@ -70,7 +81,7 @@ def test(
 
 
 def _run(
-    checked: Checked, chosen: list[tuple[str, LoadedTest]], *, show: bool
+    checked: Checked, chosen: list[tuple[str, LoadedTest]], runner: str, *, show: bool
 ) -> list[tuple[Result, LoadedTest]]:
     from pipelinekit.plan.build import build
     from pipelinekit.runtime.scenario import run_test
@@ -78,7 +89,7 @@ def _run(
     plans = {name: build(checked.resolved, {name})[0] for name in {n for n, _ in chosen}}
     results = []
     for name, loaded in chosen:
-        result = run_test(plans[name], loaded.spec)
+        result = run_test(plans[name], loaded.spec, _through(plans[name], runner))
         results.append((result, loaded))
         if show or not result.passed:
             mark = "passed" if result.passed else "FAILED"
@@ -88,6 +99,22 @@ def _run(
             click.echo(f"  {span.file}:{span.line}")
             click.echo("\n".join(f"    {line}" for line in failure.text.splitlines()))
     return results
+
+
+def _through(plan: Plan, runner: str) -> Through | None:
+    """The way of a test's rows through Beam, None for the engine's own."""
+    if runner == "engine":
+        return None
+    from functools import partial
+
+    from pipelinekit.launch import direct, prism
+    from pipelinekit.launch.rehearse import rows_through
+
+    if runner == "direct":
+        return partial(rows_through, plan, direct.run_pipeline)
+    from pipelinekit.devstack.prism_distribution import program
+
+    return partial(rows_through, plan, partial(prism.run_pipeline, program=program()))
 
 
 def _document(result: Result, loaded: LoadedTest) -> dict[str, object]:

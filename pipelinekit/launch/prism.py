@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelinekit.errors import Refused
 from pipelinekit.runtime.beam.job import BeamJob
 
+if TYPE_CHECKING:
+    import apache_beam as beam
+
 
 def run(job: BeamJob, program: Path) -> None:
     """Run a job until it ends or this process is told to; its workers live in this process."""
+    from pipelinekit.runtime.beam.graph import build
+
+    run_pipeline(build, job, program)
+
+
+def run_pipeline(
+    build: Callable[[beam.Pipeline, BeamJob], None], job: BeamJob, program: Path
+) -> None:
+    """Run what `build` makes of the job until it ends. Raises Refused when it fails."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.prism_runner import PrismRunner
-
-    from pipelinekit.runtime.beam.graph import build
 
     for logger in ("apache_beam", "PrismRunner"):
         logging.getLogger(logger).setLevel(logging.ERROR)

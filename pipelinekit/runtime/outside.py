@@ -245,9 +245,9 @@ def _console(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Eve
 
 
 def _memory(plan: SinkPlan, settings: Mapping[str, object], stop: threading.Event) -> Sink:
-    from pipelinekit.connectors.memory.sink import MemorySink
+    from pipelinekit.connectors.memory.sink import MemorySink, shared
 
-    return MemorySink(budget=plan.budget)
+    return shared(plan.name) if settings.get("shared") else MemorySink(budget=plan.budget)
 
 
 _MAKERS: dict[str, Callable[[SinkPlan, Mapping[str, object], threading.Event], Sink]] = {

@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ import polars as pl
 
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.data import DeadLetter, RawBatch
-from pipelinekit.engine.ingest import Ingest
+from pipelinekit.engine.ingest import Ingest, Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
 from pipelinekit.plan.model import Plan
@@ -56,10 +56,14 @@ class Result:
         return not self.failures
 
 
-def run_test(plan: Plan, test: TestSpec) -> Result:
-    """Run one test of the plan's only metric."""
+def run_test(plan: Plan, test: TestSpec, through: Through | None = None) -> Result:
+    """Run one test of the plan's only metric.
+
+    `through` sends the slices so far through a runner, and gives the rows that came out; without
+    it the engine's own panes give them.
+    """
     began = time.perf_counter()
-    scenario = _Scenario(plan, test)
+    scenario = _Scenario(plan, test, through)
     failures: list[Failure] = []
     for number, step in enumerate(test.steps):
         try:
@@ -91,10 +95,15 @@ class _Message:
     event: Mapping[str, Any]
 
 
+Through = Callable[[Sequence[tuple[Slice, int]]], Sequence[Row]]
+
+
 @dataclass(slots=True)
 class _Scenario:
     plan: Plan
     test: TestSpec
+    through: Through | None = None
+    _slices: list[tuple[Slice, int]] = field(default_factory=list)
     _messages: dict[tuple[int, int], _Message] = field(default_factory=dict)
     _rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     _letters: list[DeadLetter] = field(default_factory=list)
@@ -149,7 +158,7 @@ class _Scenario:
         """The table, the dead letters and how to read times, as they stand."""
         metric = self.plan.metrics[0]
         return Outcome(
-            rows=tuple(self._rows.values()),
+            rows=tuple(self._rows.values() if self.through is None else self.through(self._slices)),
             letters=tuple(
                 (letter, self._messages[(letter.partition, letter.offset)].event)
                 for letter in self._letters
@@ -196,6 +205,7 @@ class _Scenario:
         )
         result = self._ingest.take(batch, shard.partitions, times)
         shard.partitions.update(result.partitions)
+        self._slices.append((result, shard.published_ms))
         for partial in result.partials:
             self._stores[partial.bucket].merge(partial, self._now_ms)
         self._letters += result.dead_letters

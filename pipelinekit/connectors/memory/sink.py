@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 _COMPACTED_AT = 64  # batches of a table that are joined into one: memory follows rows, not writes
 
 
+_SHARED: dict[str, MemorySink] = {}
+
+
+def shared(name: str) -> MemorySink:
+    """The sink of that name in this process, for writers that are made apart from their reader."""
+    return _SHARED.setdefault(name, MemorySink())
+
+
+def unshare(name: str) -> None:
+    _SHARED.pop(name, None)
+
+
 class MemorySink:
     """The newest version of each row, as long as the process lives. Thread-safe.
 

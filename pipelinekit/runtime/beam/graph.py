@@ -44,8 +44,13 @@ def build(pipeline: beam.Pipeline, job: BeamJob) -> None:
     )
     _ = read[DEAD_LETTERS] | "dead letters" >> beam.ParDo(WriteDeadLetters(job))
     _ = read[LEDGER] | "ledger" >> beam.ParDo(WriteLedger(job))
+    merge_and_write(read["partials"], job)
+
+
+def merge_and_write(partials: beam.PCollection, job: BeamJob) -> None:
+    """From (bucket, partials) pairs to rows and progress in the sinks."""
     _ = (
-        read["partials"]
+        partials
         | "by bucket" >> beam.Map(_same).with_output_types(KV[bytes, bytes])
         | "panes" >> beam.ParDo(MergePanes(job)).with_output_types(Flush)
         | "rows" >> beam.ParDo(WriteRows(job)).with_output_types(KV[bytes, bytes])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,11 +207,27 @@ def _hand_over(
     pipeline = beam.Pipeline(options=PipelineOptions(flink_options(settings, name)))
     build(pipeline, job)
     try:
-        pipeline.run()
+        with _without_stderr():
+            pipeline.run()
     except Exception as error:
         raise Refused(
             f"the job server at {cluster.job_endpoint} did not take job {name}: {error}"
         ) from error
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Beam asks `pip freeze` for a list that nobody reads, and an environment of uv has no pip."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _until_known(rest: FlinkRest, name: str) -> str:

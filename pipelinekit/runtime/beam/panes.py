@@ -18,6 +18,7 @@ from apache_beam.transforms.userstate import (
 from apache_beam.utils.timestamp import Timestamp
 
 from pipelinekit.clock import SystemClock
+from pipelinekit.runtime.beam import sizes
 from pipelinekit.runtime.beam.bucket import Bucket, Flush, Schema, read_head
 from pipelinekit.runtime.beam.job import TICK_MS, BeamJob
 
@@ -42,6 +43,9 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         self._schema: Schema | None = None
         self._orphans = Metrics.counter("pipelinekit", "orphan_events")
         self._rows_per_flush = _rows_per_flush(job)
+
+    def setup(self) -> None:
+        sizes.install()
 
     def process(
         self,

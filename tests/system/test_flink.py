@@ -220,3 +220,29 @@ def test_no_partial_meets_a_forgotten_pane_though_checkpoints_come_every_200_ms(
     print(f"{counted:,} counted, {late:,} too late, checkpoints {checkpoints}")
     assert late > 0
     assert rows == counted
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_store_and_broker_are_gone_for_a_while_and_nothing_is_lost(
+    job: FlinkJob, kafka, clickhouse
+) -> None:
+    job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "10")
+    job.compile()
+    flink_job = job.submit()
+    load = job.load(2_000, None, 51)
+    time.sleep(5)
+    clickhouse.kill()
+    time.sleep(30)
+    clickhouse.start()
+    time.sleep(10)
+    kafka.kill()
+    time.sleep(10)
+    kafka.start()
+    time.sleep(10)
+    load.send_signal(signal.SIGINT)
+    assert load.wait(120) in (0, 3)  # what the broker did not take is no message
+    job.wait_until_read()
+    restarts = job.rest.job_metrics(flink_job, "numRestarts")
+    print(f"restarts: {restarts}")
+    job.assert_equals(recount(job.kafka, job.topic))

@@ -24,6 +24,7 @@ from pipelinekit.spec.expressions.functions import (
     Function,
 )
 from pipelinekit.spec.expressions.problems import Mismatch
+from pipelinekit.spec.findings import Page
 from pipelinekit.spec.findings import pages as finding_pages
 from pipelinekit.spec.json_schema import KINDS, json_schema
 from pipelinekit.spec.shape import NOT_BUILT, NOT_BUILT_KINDS, NOT_BUILT_VALUES, dotted
@@ -48,6 +49,7 @@ GROUPS = {
     "PK2": "Expressions and measures",
     "PK3": "Windows, lateness and emission",
     "PK4": "Sources and sinks",
+    "PK5": "Plan and compatibility",
     "PK6": "Tests",
 }
 
@@ -85,11 +87,15 @@ def findings() -> str:
         if mine:
             parts.append(f"## {prefix}xx: {title}\n")
         parts += [
-            f"### {page.code}: {page.title}\n\n{page.why}\n\nNot so:\n\n"
+            f"### {page.code}: {page.title}\n\n{page.why}\n\n{_before(page)}Not so:\n\n"
             f"```text\n{page.bad}\n```\n\nBut so:\n\n```text\n{page.good}\n```\n"
             for page in mine
         ]
     return "\n".join(parts)
+
+
+def _before(page: Page) -> str:
+    return "" if page.before is None else f"Before:\n\n```text\n{page.before}\n```\n\n"
 
 
 # --- measures -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "test": ("test", "test", "Run the specs' tests with time."),
     "list": ("list_specs", "list_specs", "List sources, metrics and sinks."),
     "plan": ("plan", "plan", "Show what would run, as canonical text."),
+    "diff": ("diff", "diff", "Say what a change of specs means."),
     "explain": ("explain", "explain", "Explain the code of a finding."),
     "schema": ("schema", "schema", "Print a JSON Schema, for editors."),
     "up": ("up", "up", "Start the local stack: Kafka, ClickHouse."),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelinekit.clock import Clock, SystemClock
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.errors import Refused, UsageError
 from pipelinekit.launch.deployment import Deployment
+from pipelinekit.plan.diff import verdict
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.epoch import greatest_epoch
@@ -113,28 +114,12 @@ def _after(plan: Plan, now_ms: int) -> int:
 
 def _refuse_incompatible(plan: Plan, before: Plan) -> None:
     """A key, window or measure of another kind needs tables, and so a version, of its own."""
-    for metric in plan.metrics:
-        old = next((m for m in before.metrics if m.id == metric.name), None)
-        if old is None or old.version != metric.version:
-            continue
-        kinds = {m.name: (m.measure, m.type) for m in old.measures}
-        changed = [
-            what
-            for what, differs in (
-                ("key", [(k.name, k.type) for k in old.key]
-                 != [(k.name, k.type) for k in metric.key]),
-                ("window", old.grains != metric.grains),
-                *(
-                    (f"measure {m.name}", kinds[m.name] != (m.measure, m.type))
-                    for m in metric.measures
-                    if m.name in kinds
-                ),
-            )
-            if differs
-        ]  # fmt: skip
-        if changed:
+    current = replace(before, metrics=tuple(m for m in before.metrics if not m.is_retired))
+    for item in verdict(current, plan):
+        if item.unversioned:
+            version = plan.metric(item.name).version
             raise Refused(
-                f"metric {metric.name}: its {' and '.join(changed)} changed, and its version is "
-                f"still {metric.version}: the table and the state are of another shape",
-                help=f"write `version: {metric.version + 1}` in the metric's spec",
+                f"metric {item.name}: its {' and '.join(item.unversioned)} changed, and its "
+                f"version is still {version}: table and state there are of another shape",
+                help=f"write `version: {version + 1}` in the metric's spec",
             )

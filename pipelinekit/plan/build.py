@@ -36,16 +36,15 @@ def _job(project: Project, source_name: str, chosen: list[ResolvedMetric]) -> Pl
     return Plan(
         job=source_name,
         environment=project.environment,
-        source=_source(project, project.sources[source_name].spec, mine),
+        source=source_plan(project, project.sources[source_name].spec, _used(mine)),
         metrics=metrics,
-        sinks=tuple(_sink(project, name) for name in sinks),
+        sinks=tuple(sink_plan(project, name) for name in sinks),
     )
 
 
-def _source(project: Project, spec: SourceSpec, metrics: list[ResolvedMetric]) -> SourcePlan:
-    used = {spec.event_time.field} | ({spec.id} if spec.id is not None else set())
-    for metric in metrics:
-        used |= frozenset().union(*(fields_of(e) for e in _expressions(metric)))
+def source_plan(project: Project, spec: SourceSpec, names: Collection[str]) -> SourcePlan:
+    """The source with the fields of these names, and with those that it can't do without."""
+    used = {*names, spec.event_time.field} | ({spec.id} if spec.id is not None else set())
     # A required field is part of what makes an event valid, used or not.
     required = {n for n, f in spec.fields.items() if not f.optional and f.default is None}
     return SourcePlan(
@@ -127,7 +126,8 @@ def _measure(measure: ResolvedMeasure) -> MeasurePlan:
     )
 
 
-def _sink(project: Project, name: str) -> SinkPlan:
+def sink_plan(project: Project, name: str) -> SinkPlan:
+    """The sink of that name."""
     spec = project.sinks[name].spec
     settings = {
         k: v for k, v in spec.model_dump(exclude_none=True).items() if k not in _BASE_SETTINGS
@@ -139,6 +139,10 @@ def _sink(project: Project, name: str) -> SinkPlan:
 def _managed(project: Project) -> str:
     """What may be created where nothing is said: all in `local`, nothing elsewhere."""
     return "full" if project.environment == LOCAL else "verify"
+
+
+def _used(metrics: list[ResolvedMetric]) -> frozenset[str]:
+    return frozenset().union(*(fields_of(e) for m in metrics for e in _expressions(m)))
 
 
 def _expressions(metric: ResolvedMetric) -> list[Expression]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelinekit.data import Column, PartitionBy, Table
-from pipelinekit.plan.model import MeasurePlan, MetricPlan
+from pipelinekit.data import Column, PartitionBy, SinkSchema, Table
+from pipelinekit.plan.model import MeasurePlan, MetricPlan, Plan
 from pipelinekit.types import Kind
 from pipelinekit.units import DAY_MS
 from pipelinekit.windows.base import Window
@@ -15,6 +15,16 @@ _DAILY_PARTITIONS_BELOW_MS = DAY_MS // 24
 def tables_of(metric: MetricPlan) -> tuple[Table, ...]:
     """A table for each grain, finest first."""
     return tuple(_table(metric, place, window) for place, window in enumerate(metric.grains))
+
+
+def sink_schemas(plan: Plan) -> dict[str, SinkSchema]:
+    """For each sink what the plan wants to exist there."""
+    schemas = {}
+    for sink in plan.sinks:
+        metrics = [m for m in plan.metrics if sink.name in m.sinks]
+        tables = tuple(table for metric in metrics for table in tables_of(metric))
+        schemas[sink.name] = SinkSchema(plan.job, tables)
+    return schemas
 
 
 def table_name(metric: str, version: int, grain: str) -> str:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelinekit.connectors.base import DeadLetterQueue, Sink
-from pipelinekit.data import SinkSchema
 from pipelinekit.errors import Refused, UsageError
 from pipelinekit.plan.model import Plan, SinkPlan, SourcePlan
-from pipelinekit.plan.tables import tables_of
+from pipelinekit.plan.tables import sink_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,16 +93,6 @@ def resolve_secret(name: str, user: str) -> str:
         f"{user} needs the secret {name}, and it is not set",
         help=f"set the environment variable {name}, or put it in {file}",
     )
-
-
-def sink_schemas(plan: Plan) -> dict[str, SinkSchema]:
-    """For each sink what the plan wants to exist there."""
-    schemas = {}
-    for sink in plan.sinks:
-        metrics = [m for m in plan.metrics if sink.name in m.sinks]
-        tables = tuple(table for metric in metrics for table in tables_of(metric))
-        schemas[sink.name] = SinkSchema(plan.job, tables)
-    return schemas
 
 
 def ddl_from_nothing(plan: Plan) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ class Page:
     """One code's page. `bad` and `good` are the keys of a file that matter, or `is_whole` files.
 
     `file` is the one they stand in, `good_file` the one of the good example if it is another.
+    `before` is what stood there earlier: findings of `diff` are about a change.
     """
 
     code: str
@@ -32,6 +33,7 @@ class Page:
     file: str = METRIC_FILE
     good_file: str | None = None
     is_whole: bool = False
+    before: str | None = None
 
 
 @cache
@@ -45,7 +47,11 @@ def page_text(page: Page) -> str:
     """The page as `explain` prints it."""
     bad = _example(page.bad, page.file)
     good = _example(page.good, page.good_file or page.file)
-    return f"{page.code}: {page.title}\n\n{page.why}\n\nNot so:\n\n{bad}\n\nBut so:\n\n{good}\n"
+    before = ""
+    if page.before is not None:
+        before = f"Before:\n\n{_example(page.before, page.file)}\n\n"
+    head = f"{page.code}: {page.title}\n\n{page.why}\n\n{before}"
+    return f"{head}Not so:\n\n{bad}\n\nBut so:\n\n{good}\n"
 
 
 def _example(text: str, file: str) -> str:

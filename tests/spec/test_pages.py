@@ -78,14 +78,25 @@ def laid_over(base: str, fragment: str) -> str:
 
 
 def codes(folder: Path, page: Page, example: str, file: str) -> set[str]:
-    """The codes of what is found when the example stands in the file."""
+    """The codes of what is found when the example stands in the file, after what stood before."""
+    if page.before is None:
+        return {finding.code for finding in check(placed(folder, page, example, file))[1]}
+    from pipelinekit.plan.diff import diff
+
+    old, _ = check(placed(folder / "old", page, page.before, file))
+    new, findings = check(placed(folder / "new", page, example, file))
+    return {finding.code for finding in (*findings, *diff(old, new).findings)}
+
+
+def placed(folder: Path, page: Page, example: str, file: str) -> Path:
+    """The folder of a project in which the example stands in the file."""
     base = FILES.get(file, METRIC)
     text = example if page.is_whole else laid_over(base, example)
     for name, content in {**FILES, file: text + "\n"}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    return {finding.code for finding in check(folder)[1]}
+    return folder
 
 
 def test_base_of_the_examples_is_fine(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pipelinekit.connectors.clickhouse.sql import (
     identifier,
     literal,
 )
-from pipelinekit.connectors.clickhouse.stored import StoredTable
+from pipelinekit.connectors.clickhouse.stored import StoredColumn, StoredTable
 from pipelinekit.data import Column, PartitionBy, SinkSchema, Table
 from pipelinekit.errors import Refused
 from pipelinekit.types import INT, STRING, TIMESTAMP
@@ -126,6 +126,29 @@ def difference(
                 f"AS {view.select} COMMENT {literal(view.comment)}"
             )
     return statements
+
+
+def as_stored(database: str, schema: SinkSchema) -> dict[str, StoredTable]:
+    """What a database tells of itself when it holds exactly the schema."""
+    specs = [PROGRESS, *([LEDGER] if schema.ledger else []), *map(table_spec, schema.tables)]
+    stored = {}
+    for spec in specs:
+        columns = {
+            c.name: StoredColumn(c.name, column_type(c), column_comment(c)) for c in spec.columns
+        }
+        ttl = f" TTL {spec.ttl}" if spec.ttl else ""
+        stored[spec.name] = StoredTable(
+            name=spec.name,
+            engine="ReplacingMergeTree",
+            definition=f"ReplacingMergeTree({spec.version}){ttl} SETTINGS ",
+            sorting_key=spec.sorting_text,
+            partition_key=spec.partition_key,
+            comment=spec.comment,
+            columns=columns,
+        )
+    for view in _views(database, schema, {}):
+        stored[view.name] = StoredTable(view.name, "View", "", "", "", view.comment, {})
+    return stored
 
 
 def _create_table(database: str, spec: TableSpec) -> str:

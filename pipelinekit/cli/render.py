@@ -1,4 +1,4 @@
-"""Findings as text, as JSON, and as annotations of a GitHub workflow."""
+"""Findings as text, as JSON, and as annotations of a GitHub workflow; others: render_ci."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pipelinekit.diagnostics import Diagnostic, Report, Severity
 from pipelinekit.spec.document import Document, Scalar
 
-FORMATS = ("text", "json", "github")
+FORMATS = ("text", "json", "github", "sarif", "junit")
 _LINE_MAX = 160
 # A line of a source, sink or project file that may hold a secret is not quoted.
 _SECRET = re.compile(r"pass|secret|token|://[^/\s]*@", re.IGNORECASE)
@@ -23,6 +23,10 @@ def rendered(format: str, report: Report, documents: Mapping[str, Document]) -> 
             return _json(report)
         case "github":
             return "".join(_github(f) + "\n" for f in report.sorted())
+        case "sarif" | "junit":
+            from pipelinekit.cli import render_ci
+
+            return render_ci.sarif(report) if format == "sarif" else render_ci.junit(report)
         case _:
             return "".join(_text(f, documents.get(f.span.file)) for f in report.sorted())
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What merges and writes the rows: the engine alone, or Beam on one of its runners.",
 )
-@click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
+@click.option("--format", "format", type=click.Choice(["text", "json", "junit"]), default="text")
 @verbosity_options
 def test(
     paths: tuple[Path, ...],
@@ -70,10 +70,16 @@ def test(
     if not chosen:
         raise UsageError("there is no test here", help="add tests: to a metric, see the docs")
     began = time.perf_counter()
-    results = _run(checked, chosen, runner, show=format == "text" and not quiet)
+    is_text = format == "text"
+    results = _run(checked, chosen, runner, show=is_text and not quiet, is_text=is_text)
     failed = [r for r, _ in results if not r.passed]
     if format == "json":
         click.echo(json.dumps({"tests": [_document(r, t) for r, t in results]}))
+    elif format == "junit":
+        from pipelinekit.cli.render_ci import tests_junit
+
+        cases = [(r.metric, r.name, r.seconds, _why(r)) for r, _ in results]
+        click.echo(tests_junit(cases), nl=False)
     elif not quiet:
         seconds = time.perf_counter() - began
         click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed in {seconds:.2f} s")
@@ -81,7 +87,12 @@ def test(
 
 
 def _run(
-    checked: Checked, chosen: list[tuple[str, LoadedTest]], runner: str, *, show: bool
+    checked: Checked,
+    chosen: list[tuple[str, LoadedTest]],
+    runner: str,
+    *,
+    show: bool,
+    is_text: bool,
 ) -> list[tuple[Result, LoadedTest]]:
     from pipelinekit.plan.build import build
     from pipelinekit.runtime.scenario import run_test
@@ -91,10 +102,10 @@ def _run(
     for name, loaded in chosen:
         result = run_test(plans[name], loaded.spec, _through(plans[name], runner))
         results.append((result, loaded))
-        if show or not result.passed:
+        if show or (is_text and not result.passed):
             mark = "passed" if result.passed else "FAILED"
             click.echo(f"{mark}  {name}: {loaded.spec.name}")
-        for failure in result.failures:
+        for failure in result.failures if is_text else ():
             span = loaded.document.span((*loaded.path, *failure.path))
             click.echo(f"  {span.file}:{span.line}")
             click.echo("\n".join(f"    {line}" for line in failure.text.splitlines()))
@@ -115,6 +126,10 @@ def _through(plan: Plan, runner: str) -> Through | None:
     from pipelinekit.devstack.prism_distribution import program
 
     return partial(rows_through, plan, partial(prism.run_pipeline, program=program()))
+
+
+def _why(result: Result) -> str | None:
+    return "\n".join(f.text for f in result.failures) or None
 
 
 def _document(result: Result, loaded: LoadedTest) -> dict[str, object]:

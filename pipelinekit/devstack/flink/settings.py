@@ -132,6 +132,9 @@ def task_manager_options() -> list[str]:
     heap = size["framework.heap"] + size["task.heap"]
     direct = size["framework.off-heap"] + size["task.off-heap"] + size["network"]
     return [
+        # The first compiler only: a cold manager runs Beam's code at half the CPU, and development
+        # clusters are cold.
+        "-XX:TieredStopAtLevel=1",
         f"-Xms{heap}m",
         f"-Xmx{heap}m",
         f"-XX:MaxDirectMemorySize={direct}m",

@@ -104,7 +104,7 @@ def _bounds(brokers: str, topic: str) -> list[_Ends]:
 
 @pytest.fixture
 def job(tmp_path: Path, kafka, clickhouse, flink):
-    name = f"f{os.getpid()}_{tmp_path.name[-8:]}".lower().replace("-", "_")
+    name = f"f{os.getpid()}_{tmp_path.name[-8:].strip('_')}".lower().replace("-", "_")
     made = FlinkJob(tmp_path, kafka, clickhouse, flink, name)
     yield made
     flink.start()  # what a test has left dead

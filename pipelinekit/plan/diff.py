@@ -38,16 +38,16 @@ def diff(old: Resolved | None, new: Resolved) -> Diff:
 
     Both must be without errors.
     """
-    before = {} if old is None else _metrics(build(old))
+    before_plans = () if old is None else build(old)
     after_plans = build(new)
-    after = _metrics(after_plans)
+    before, after = _metrics(before_plans), _metrics(after_plans)
     sources, sinks = _sources(old, new, before, after), _sinks(old, new)
     wholes = _wholes(old, new)
     metrics = [_metric_item(name, before, after, wholes) for name in sorted({*before, *after})]
     metrics = [_with_texts(item, old, new) for item in metrics]
     return Diff(
         items=(*metrics, *sources, *sinks),
-        statements=statements(() if old is None else build(old), after_plans),
+        statements=statements(before_plans, after_plans),
         findings=tuple(_findings(metrics, before, new)),
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,3 +177,32 @@ def test_a_secret_that_is_not_set_is_named(
 
 def test_nothing_prints_a_password() -> None:
     assert PASSWORD not in repr(Security("PLAIN", USER, PASSWORD))
+
+
+def test_a_broker_that_dies_is_waited_for_though_it_demands_tls(
+    broker: SecuredKafka, tmp_path: Path
+) -> None:
+    security = {"sasl": SASL, "tls": {"ca": str(broker.ca)}}
+    plan = plan_of(broker.sasl, security, "dead_kill")
+    make_ready(plan)
+    with opened(plan) as outside:
+        runner = LocalRunner(
+            plan, outside.source, outside.sinks, outside.dead_letters, tmp_path, RunOptions()
+        )
+        with ThreadPoolExecutor(1) as pool:
+            running_job = pool.submit(runner.run)
+            wait_for(lambda: runner.status.events >= 90)
+            broker.kill()
+            time.sleep(3)  # longer than the client's waits between two tries
+            assert not running_job.done(), running_job.exception()
+            broker.start()
+            wait_for(lambda: runner.status.lag == 0)
+            runner.stop()
+            assert running_job.result(30).imbalances == []
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

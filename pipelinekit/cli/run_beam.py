@@ -54,20 +54,9 @@ def _in_process(
 ) -> None:
     from pipelinekit.launch import direct, prism
     from pipelinekit.launch.start import begin_anew
-    from pipelinekit.runtime.outside import make_source
 
-    source = make_source(plan.source)
-    try:
-        begin = begin_anew(
-            plan,
-            source,
-            None,
-            latest=start_from == "latest",
-            until_end=until_end,
-            shards=shards or 1,
-        )
-    finally:
-        source.close()
+    latest = start_from == "latest"
+    begin = begin_anew(plan, None, latest=latest, until_end=until_end, shards=shards or 1)
     if runner == "direct":
         direct.run(begin.job)
     else:

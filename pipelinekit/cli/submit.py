@@ -153,7 +153,6 @@ def submit_to_flink(
     """Submit one job and keep its record; says in words what differs from the one before."""
     from pipelinekit.launch import deployment, flink
     from pipelinekit.launch.start import begin_anew, begin_from
-    from pipelinekit.runtime.outside import make_source
 
     plan, settings = made.plan, made.settings
     for line in flink.preflight(cluster, settings.parallelism):
@@ -163,29 +162,24 @@ def submit_to_flink(
         savepoint = before.savepoint or flink.newest_checkpoint(
             before.checkpoints, before.runner_job
         )
-    source = make_source(plan.source)
-    try:
-        if savepoint is not None:
-            if before is None:
-                raise UsageError(
-                    f"there is no record of {plan.job} in {state}: a state says nothing of its "
-                    "shards, epoch and floors",
-                    help="name the folder of records with --state, or start --from earliest",
-                )
-            say(f"from {savepoint}")
-            begin = begin_from(plan, source, before, shards=shards_given)
-        else:
-            begin = begin_anew(
-                plan,
-                source,
-                before,
-                latest=start_from == "latest",
-                until_end=until_end,
-                shards=settings.shards,
-                buckets=settings.buckets,
+    if savepoint is not None:
+        if before is None:
+            raise UsageError(
+                f"there is no record of {plan.job} in {state}: a state says nothing of its "
+                "shards, epoch and floors",
+                help="name the folder of records with --state, or start --from earliest",
             )
-    finally:
-        source.close()
+        say(f"from {savepoint}")
+        begin = begin_from(plan, before, shards=shards_given)
+    else:
+        begin = begin_anew(
+            plan,
+            before,
+            latest=start_from == "latest",
+            until_end=until_end,
+            shards=settings.shards,
+            buckets=settings.buckets,
+        )
     for note in begin.notes:
         say(f"note: {note}")
     runner_job = flink.submit(
@@ -214,7 +208,6 @@ def _submit_to_dataflow(
     """Launch one job and keep its record; gives Dataflow's id of it."""
     from pipelinekit.launch import dataflow, deployment
     from pipelinekit.launch.start import begin_anew, begin_from
-    from pipelinekit.runtime.outside import make_source
 
     plan = made.plan
     settings = dataflow.settings_from(variables)
@@ -224,21 +217,11 @@ def _submit_to_dataflow(
             f"there is no record of {plan.job} in {state} to update",
             help="name the folder of records with --state, or leave --update out",
         )
-    source = make_source(plan.source)
-    try:
-        if update and before is not None:
-            begin = begin_from(plan, source, before)
-        else:
-            begin = begin_anew(
-                plan,
-                source,
-                before,
-                latest=latest,
-                shards=made.settings.shards,
-                buckets=made.settings.buckets,
-            )
-    finally:
-        source.close()
+    if update and before is not None:
+        begin = begin_from(plan, before)
+    else:
+        shards, buckets = made.settings.shards, made.settings.buckets
+        begin = begin_anew(plan, before, latest=latest, shards=shards, buckets=buckets)
     name = job_name(plan.job, plan.environment)
     body = dataflow.request(settings, begin.job, name, update=update, renamed=renamed)
     found = dataflow.launch(settings, body)

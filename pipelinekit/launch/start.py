@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipelinekit.clock import Clock, SystemClock
@@ -14,7 +16,7 @@ from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.epoch import greatest_epoch
 from pipelinekit.runtime.floors import continued, fresh
-from pipelinekit.runtime.outside import make_sink
+from pipelinekit.runtime.outside import make_sink, make_source
 from pipelinekit.units import DAY_MS
 
 
@@ -29,7 +31,6 @@ class Begin:
 
 def begin_anew(
     plan: Plan,
-    source: KafkaSource,
     before: Deployment | None,
     *,
     latest: bool = False,
@@ -40,7 +41,8 @@ def begin_anew(
 ) -> Begin:
     """A job without a past; its epoch is above that of the rows and of the record before it."""
     now_ms = (clock or SystemClock()).now_ms()
-    bounds = source.bounds()
+    with _opened(plan) as source:
+        bounds, topic_id = source.bounds(), source.topic_id()
     job = BeamJob(
         plan,
         positions={p: end if latest else first for p, (first, end) in bounds.items()},
@@ -50,12 +52,11 @@ def begin_anew(
         stop_at={p: end for p, (_, end) in bounds.items()} if until_end else None,
         metrics=fresh(plan, _after(plan, now_ms) if latest else NO_TIME),
     )
-    return Begin(job, source.topic_id())
+    return Begin(job, topic_id)
 
 
 def begin_from(
     plan: Plan,
-    source: KafkaSource,
     before: Deployment,
     *,
     shards: int | None = None,
@@ -71,7 +72,8 @@ def begin_from(
             f"the state of {plan.job} has {before.shards} shards, {shards} were asked for",
             help="leave --shards out; --parallelism may change",
         )
-    topic_id = source.topic_id()
+    with _opened(plan) as source:
+        topic_id = source.topic_id()
     if topic_id != before.topic_id:
         raise Refused(
             f'topic "{plan.source.topic}" was made anew since the job was submitted: its state '
@@ -97,6 +99,15 @@ def begin_from(
         metrics=goes_on.metrics,
     )
     return Begin(job, topic_id, goes_on.notes)
+
+
+@contextmanager
+def _opened(plan: Plan) -> Iterator[KafkaSource]:
+    source = make_source(plan.source)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 def _epoch_of_rows(plan: Plan) -> int:

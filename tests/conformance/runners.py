@@ -11,7 +11,7 @@ from pipelinekit.launch.start import begin_anew
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
-from pipelinekit.runtime.outside import make_source, opened
+from pipelinekit.runtime.outside import opened
 
 
 def on_local(plan: Plan, folder: Path) -> None:
@@ -46,8 +46,4 @@ def on_flink(plan: Plan, folder: Path, cluster: Flink) -> None:
 
 
 def bounded(plan: Plan) -> BeamJob:
-    source = make_source(plan.source)
-    try:
-        return begin_anew(plan, source, None, until_end=True, shards=2, buckets=3).job
-    finally:
-        source.close()
+    return begin_anew(plan, None, until_end=True, shards=2, buckets=3).job

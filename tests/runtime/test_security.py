@@ -119,9 +119,7 @@ def test_beam_reads_with_the_same_plan(broker: SecuredKafka) -> None:
     sink = aggregates(broker.sasl, security, "aggregates_beam")
     plan = plan_of(broker.sasl, security, "dead_beam", sink)
     make_ready(plan)
-    source = make_source(plan.source)
-    direct.run(begin_anew(plan, source, None, until_end=True).job)
-    source.close()
+    direct.run(begin_anew(plan, None, until_end=True).job)
     with opened(replace(plan, source=replace(plan.source, topic="dead_beam"))) as outside:
         assert sum(end for _, end in outside.source.bounds().values()) == 10
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME
+from pipelinekit.engine.ledger import Ledger
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
 from pipelinekit.spec.expressions.tree import Expression, fields_of
 
@@ -100,6 +101,28 @@ def continued(
     ]
     together = replace(plan, source=source, metrics=(*plan.metrics, *kept))
     return Continued(together, metrics, tuple(notes))
+
+
+def continued_ledger(
+    ledger: Ledger,
+    before: Mapping[str, str],
+    metrics: Sequence[MetricPlan],
+    partitions: Iterable[int],
+) -> Ledger:
+    """The counts for the metrics of now; `before` has the fingerprints, by id, that they are of.
+
+    A metric that changed is one that retired, with its counts, and one that starts at nothing.
+    """
+    goes_on = Ledger(dict(ledger.counts), dict(ledger.metric_base))
+    for metric in metrics:
+        if metric.is_retired and metric.id not in before:
+            goes_on.rename_metric(metric.name, metric.id)
+    for metric in metrics:
+        if not metric.is_retired and before.get(metric.name) != metric.fingerprint:
+            goes_on.start_metric(metric.name, partitions)
+    for name in before.keys() - {m.id for m in metrics}:
+        goes_on.drop_metric(name)
+    return goes_on
 
 
 def floor_after(metric: MetricPlan, after_ms: int) -> int:

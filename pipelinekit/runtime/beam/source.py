@@ -31,6 +31,7 @@ from pipelinekit.runtime.beam.restriction import (
     ShardRestrictionCoder,
     ShardTracker,
 )
+from pipelinekit.runtime.floors import continued_ledger
 from pipelinekit.runtime.outside import make_source
 from pipelinekit.runtime.reading import ReadSettings, ShardRead, Step, alignment_ms
 
@@ -222,7 +223,9 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 
     def _reopened(self, restriction: ShardRestriction) -> _Open:
         job, plan = self._job, self._job.plan
-        ledger = _for_metrics(restriction, plan.metrics)
+        ledger = continued_ledger(
+            restriction.ledger, restriction.metrics, plan.metrics, restriction.partitions
+        )
         bound = plan.source.out_of_orderness_ms
         times = dict(restriction.partitions)
         if bound != restriction.out_of_orderness_ms:
@@ -261,24 +264,6 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 def bucket_key(bucket: int) -> bytes:
     """The key of a bucket's state."""
     return b"%04d" % bucket
-
-
-def _for_metrics(restriction: ShardRestriction, metrics: Any) -> Ledger:
-    """The counts for the job's metrics of now: new ones start at nothing.
-
-    A metric that changed is one that retired, with its counts, and a new one.
-    """
-    ledger = Ledger(dict(restriction.ledger.counts), dict(restriction.ledger.metric_base))
-    before = restriction.metrics
-    for metric in metrics:
-        if metric.is_retired and metric.id not in before:
-            ledger.rename_metric(metric.name, metric.id)
-    for metric in metrics:
-        if not metric.is_retired and before.get(metric.name) != metric.fingerprint:
-            ledger.start_metric(metric.name, restriction.partitions)
-    for name in before.keys() - {m.id for m in metrics}:
-        ledger.drop_metric(name)
-    return ledger
 
 
 def _publish(estimator: Any, watermark_ms: int | None) -> None:

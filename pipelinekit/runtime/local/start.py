@@ -8,10 +8,9 @@ from enum import Enum
 
 from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime
-from pipelinekit.engine.ledger import Ledger
 from pipelinekit.errors import Refused
 from pipelinekit.plan.model import Plan
-from pipelinekit.runtime.floors import continued, fresh
+from pipelinekit.runtime.floors import continued, continued_ledger, fresh
 from pipelinekit.runtime.local.state import JobState
 
 
@@ -74,27 +73,17 @@ def resumed(plan: Plan, stored: JobState, topic_id: str, buckets: int) -> Start:
     partitions = {
         p: t.rebased(plan.source.out_of_orderness_ms) for p, t in stored.partitions.items()
     }
-    ledger = Ledger(dict(stored.ledger.counts), dict(stored.ledger.metric_base))
     goes_on = continued(
         plan, stored.plan, stored.metrics, after_ms=greatest, watermark_ms=stored.watermark_ms
     )
-    for name in goes_on.metrics.keys() - stored.metrics.keys():
-        metric = next(m for m in goes_on.plan.metrics if m.id == name)
-        if metric.is_retired:
-            ledger.rename_metric(metric.name, name)
-    for name, now in goes_on.metrics.items():
-        was = stored.metrics.get(name)
-        if now.ceiling_ms is None and (was is None or was.fingerprint != now.fingerprint):
-            ledger.start_metric(name, stored.partitions)
-    for name in stored.metrics.keys() - goes_on.metrics.keys():
-        ledger.drop_metric(name)
+    before = {name: m.fingerprint for name, m in stored.metrics.items()}
     state = replace(
         stored,
         plan=goes_on.plan,
         buckets=buckets,
         out_of_orderness_ms=plan.source.out_of_orderness_ms,
         partitions=partitions,
-        ledger=ledger,
+        ledger=continued_ledger(stored.ledger, before, goes_on.plan.metrics, stored.partitions),
         metrics=dict(goes_on.metrics),
     )
     return Start(state, goes_on.notes)

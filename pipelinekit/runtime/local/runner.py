@@ -210,8 +210,8 @@ class _Job:
 
     def _merge(self, output: Output) -> None:
         now_ms = self._clock.now_ms()
-        self._raised |= output.raised
-        result = output.slice
+        self._raised |= output.step.raised
+        result = output.step.slice
         if result is not None:
             for partial in result.partials:
                 self._panes[partial.bucket].merge(partial, now_ms)
@@ -227,7 +227,7 @@ class _Job:
             self._bury(result.dead_letters)
             self._status.count(result, now_ms)
         # After its data: the watermark as it stood before them.
-        self._published[output.shard] = output.watermark_ms
+        self._published[output.shard] = output.step.watermark_ms
         if len(self._published) == len(self._shards):
             watermark = min(self._published.values())
             for panes in self._panes:

@@ -11,9 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipelinekit.engine.ingest import Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
-from pipelinekit.runtime.reading import ShardRead
+from pipelinekit.runtime.reading import ShardRead, Step
 
 # One poll: large enough to make a group_by cheap per event when behind, and soon over when not.
 POLL_MESSAGES_MAX = 10_000
@@ -22,15 +21,10 @@ POLL_WAIT_MS = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """What one slice gave. `watermark_ms` is the shard's as it stood before the slice.
-
-    `raised` names partitions whose W was raised by idleness in this publication.
-    """
+    """What one step of a shard gave."""
 
     shard: int
-    watermark_ms: int
-    slice: Slice | None
-    raised: frozenset[int] = frozenset()
+    step: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +107,7 @@ class Shard:
         while not self._added.empty():
             self.read.add(self._added.get())
         step = self.read.step(POLL_MESSAGES_MAX, POLL_WAIT_MS)
-        self.out.put(Output(self.number, step.watermark_ms, step.slice, step.raised))
+        self.out.put(Output(self.number, step))
         self.read.rest()
         self._send_barrier()
 

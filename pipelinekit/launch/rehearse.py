@@ -20,9 +20,9 @@ def rows_through(
     """The newest version of each row, of every grain."""
     import polars as pl
 
-    from pipelinekit.runtime.beam.script import ScriptedSlice, play
+    from pipelinekit.runtime.beam.script import play
 
-    sink = play(plan, [ScriptedSlice(s, at) for s, at in slices], run)
+    sink = play(plan, slices, run)
     return [
         Row(table.grain, values)
         for metric in plan.metrics

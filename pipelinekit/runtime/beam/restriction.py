@@ -29,7 +29,6 @@ class ShardRestriction:
     out_of_orderness_ms: int
     metrics: Mapping[str, str]
     ledger: Ledger
-    messages_read: Mapping[int, int]
     published_ms: int = NO_TIME
     token: int = 0
     is_done: bool = False
@@ -48,7 +47,6 @@ class ShardRestrictionCoder(Coder):  # type: ignore[misc]
                 "metrics": dict(value.metrics),
                 "counts": [(m, p, o.value, n) for (m, p, o), n in value.ledger.counts.items()],
                 "metric_base": [(m, p, n) for (m, p), n in value.ledger.metric_base.items()],
-                "messages_read": dict(value.messages_read),
                 "published_ms": value.published_ms,
                 "token": value.token,
                 "is_done": value.is_done,
@@ -66,7 +64,6 @@ class ShardRestrictionCoder(Coder):  # type: ignore[misc]
             out_of_orderness_ms=d["out_of_orderness_ms"],
             metrics=d["metrics"],
             ledger=Ledger(counts, {(m, int(p)): int(n) for m, p, n in d["metric_base"]}),
-            messages_read={int(p): n for p, n in d["messages_read"].items()},
             published_ms=d["published_ms"],
             token=d["token"],
             is_done=d["is_done"],

@@ -7,57 +7,44 @@ workers are here (direct, and Prism or Flink with loopback workers).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from pipelinekit.connectors.base import Budget
 from pipelinekit.connectors.memory.sink import MemorySink, shared, unshare
 from pipelinekit.data import SinkSchema
 from pipelinekit.engine.ingest import Slice
-from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.plan.model import Plan, SinkPlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.beam.blobs import encode_partials
 from pipelinekit.runtime.beam.graph import merge_and_write
 from pipelinekit.runtime.beam.job import BeamJob
-from pipelinekit.runtime.beam.source import bucket_key
+from pipelinekit.runtime.beam.source import bucket_key, timestamp
 
+# One: a test's restart changes the number of buckets, and a job of Beam's never does.
+_BUCKET = bucket_key(0)
 RunPipeline = Callable[[Callable[[beam.Pipeline, BeamJob], None], BeamJob], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScriptedSlice:
-    """A slice as the engine's ingest gave it, and the watermark that stood before it."""
-
-    slice: Slice
-    watermark_ms: int
 
 
 class _Play(beam.DoFn):  # type: ignore[misc]
     """The script's partials, in order, as the reading of a shard would give them."""
 
-    def __init__(self, slices: Sequence[tuple[int, dict[int, bytes]]]) -> None:
-        self._slices = slices
+    def __init__(self, blobs: Sequence[tuple[bytes, int]]) -> None:
+        self._blobs = blobs
 
     def process(self, element: int) -> Iterator[Any]:
-        for watermark_ms, blobs in self._slices:
-            at = MIN_TIMESTAMP
-            if watermark_ms != NO_TIME:
-                at = max(at, Timestamp(micros=watermark_ms * 1000))
-            for bucket, blob in blobs.items():
-                yield beam.window.TimestampedValue((bucket_key(bucket), blob), at)
+        for blob, watermark_ms in self._blobs:
+            yield beam.window.TimestampedValue((_BUCKET, blob), timestamp(watermark_ms))
 
 
-def play(plan: Plan, slices: Sequence[ScriptedSlice], run: RunPipeline) -> MemorySink:
-    """The rows that the slices end in, through Beam. The sink is a copy of what was written."""
+def play(plan: Plan, slices: Sequence[tuple[Slice, int]], run: RunPipeline) -> MemorySink:
+    """The sink with the rows that slices end in; each comes with the watermark before it, in ms."""
     sink_plan = SinkPlan("test", "memory", {"shared": True}, Budget(), "full")
     metrics = tuple(replace(m, sinks=("test",)) for m in plan.metrics)
     job = BeamJob(replace(plan, metrics=metrics, sinks=(sink_plan,)), {}, buckets=1, stop_at={})
-    # One bucket: a test's restart changes their number, and a job of Beam's never does.
-    blobs = [(s.watermark_ms, {0: encode_partials(s.slice.partials)}) for s in slices]
+    blobs = [(encode_partials(s.partials), watermark_ms) for s, watermark_ms in slices]
     sink = shared(sink_plan.name)
     sink.ddl(SinkSchema(plan.job, tuple(t for m in metrics for t in tables_of(m))))
 

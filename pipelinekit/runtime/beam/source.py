@@ -53,7 +53,6 @@ class _Open:
     source: Any
     read: ShardRead
     ledger: Ledger
-    messages_read: dict[int, int]
     ledger_due_ms: int = 0
     look_due_ms: int = 0
 
@@ -81,6 +80,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 
     def __init__(self, job: BeamJob) -> None:
         self._job = job
+        self._fingerprints = {m.id: m.fingerprint for m in job.plan.metrics}
         self._messages = Metrics.counter("pipelinekit", "messages")
         self._dead = Metrics.counter("pipelinekit", "dead_letters")
 
@@ -92,9 +92,8 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             shard=element,
             partitions={p: PartitionTime(o) for p, o in mine.items()},
             out_of_orderness_ms=self._job.plan.source.out_of_orderness_ms,
-            metrics={m.id: m.fingerprint for m in self._job.plan.metrics},
+            metrics=self._fingerprints,
             ledger=Ledger(),
-            messages_read=dict.fromkeys(mine, 0),
         )
 
     def create_tracker(self, restriction: ShardRestriction) -> ShardTracker:
@@ -150,26 +149,24 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         self, opened: _Open, restriction: ShardRestriction
     ) -> Iterator[tuple[Step, ShardRestriction]]:
         """Polls and where each leaves the shard: one when caught up, more when behind."""
-        job = self._job
-        until = time.monotonic() + job.behind_ms / 1000
+        until = time.monotonic() + self._job.behind_ms / 1000
+        # The state is the job's of now from its first claim on.
+        restriction = replace(
+            restriction,
+            out_of_orderness_ms=self._job.plan.source.out_of_orderness_ms,
+            metrics=self._fingerprints,
+        )
         while True:
             self._add_partitions(opened)
             step = opened.read.step(POLL_MESSAGES_MAX, _EMPTY_WAIT_MS)
             if step.slice is not None:
                 opened.ledger.add(step.slice.counts)
-                for (metric, partition, _), count in step.slice.counts.items():
-                    if not metric:
-                        read = opened.messages_read.get(partition, 0)
-                        opened.messages_read[partition] = read + count
             is_done = opened.read.is_done
             restriction = replace(
                 restriction,
-                out_of_orderness_ms=job.plan.source.out_of_orderness_ms,
-                metrics={m.id: m.fingerprint for m in job.plan.metrics},
                 partitions=dict(opened.read.time.partitions),
                 published_ms=opened.read.time.published_ms,
                 ledger=Ledger(dict(opened.ledger.counts), dict(opened.ledger.metric_base)),
-                messages_read=dict(opened.messages_read),
                 token=secrets.randbits(_TOKEN_BITS),
                 is_done=is_done,
             )
@@ -194,7 +191,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         if gathered.letters:
             self._dead.inc(len(gathered.letters))
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, gathered.letters)
-        at = _timestamp(gathered.watermark_ms)
+        at = timestamp(gathered.watermark_ms)
         for bucket, partials in gathered.partials.items():
             blob = encode_partials(partials)
             yield beam.window.TimestampedValue((bucket_key(bucket), blob), at)
@@ -239,8 +236,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             ReadSettings(alignment_ms(plan), source.log_append_time(), job.stop_at),
             SystemClock(),
         )  # fmt: skip
-        read_so_far = dict(restriction.messages_read)
-        return _Open(restriction.shard, restriction.token, source, read, ledger, read_so_far)
+        return _Open(restriction.shard, restriction.token, source, read, ledger)
 
     def _add_partitions(self, opened: _Open) -> None:
         now_ms = SystemClock().now_ms()
@@ -258,7 +254,6 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         }
         if new:
             opened.read.add(new)
-            opened.messages_read.update(dict.fromkeys(new, 0))
 
 
 def bucket_key(bucket: int) -> bytes:
@@ -269,13 +264,14 @@ def bucket_key(bucket: int) -> bytes:
 def _publish(estimator: Any, watermark_ms: int | None) -> None:
     if watermark_ms is None or watermark_ms == NO_TIME:
         return
-    mark = _timestamp(watermark_ms)
+    mark = timestamp(watermark_ms)
     current = estimator.current_watermark()
     if current is None or mark > current:
         estimator.set_watermark(mark)
 
 
-def _timestamp(time_ms: int | None) -> Timestamp:
+def timestamp(time_ms: int | None) -> Timestamp:
+    """Of a watermark in ms; Beam's least for none."""
     if time_ms is None or time_ms == NO_TIME:
         return MIN_TIMESTAMP
     return min(max(Timestamp(micros=time_ms * 1000), MIN_TIMESTAMP), MAX_TIMESTAMP)

@@ -209,6 +209,15 @@ def parse_report(
     return parsed
 
 
+def made_ready(plan: Plan, *, quiet: bool) -> None:
+    """Make topics and tables as the plan wants them, and say what was done."""
+    from pipelinekit.runtime.outside import make_ready
+
+    for statement in make_ready(plan):
+        if not quiet:
+            click.echo(statement.split("(")[0].strip()[:100], err=True)
+
+
 def is_terminal() -> bool:
     return sys.stderr.isatty()
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pipelinekit.launch.deployment import Deployment
     from pipelinekit.launch.flink import FlinkCluster
 
-RUNNERS = ("local", "direct", "prism", "flink", "dataflow")
 # The variable of each address: of the environment in pipelinekit.yaml, or of the process.
 _VARIABLES = {
     "rest": "FLINK_REST",

@@ -15,6 +15,7 @@ from pipelinekit.cli.common import (
     check,
     environment_option,
     is_terminal,
+    made_ready,
     paths_argument,
     plans_of,
     state_folder,
@@ -138,11 +139,10 @@ def run_plan(
     from pipelinekit.runtime.local.collector import settle_collector
     from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
     from pipelinekit.runtime.local.start import StartFrom
-    from pipelinekit.runtime.outside import make_ready, opened
+    from pipelinekit.runtime.outside import opened
 
     if ddl:
-        for statement in make_ready(plan):
-            _say(quiet, f"{statement.split('(')[0].strip()[:100]}")
+        made_ready(plan, quiet=quiet)
     settle_collector()
     stop = threading.Event()
     with opened(plan, stop) as outside:

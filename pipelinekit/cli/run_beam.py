@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pipelinekit.cli.common import made_ready
 from pipelinekit.cli.jobs import flink_cluster, say
 
 if TYPE_CHECKING:
@@ -34,11 +35,8 @@ def run_on_beam(
     quiet: bool,
 ) -> int:
     """Make ready, run, and end as the runner can; gives the exit code."""
-    from pipelinekit.runtime.outside import make_ready
-
     if ddl:
-        for statement in make_ready(plan):
-            _say(quiet, statement.split("(")[0].strip()[:100])
+        made_ready(plan, quiet=quiet)
     _say(quiet, f"running {len(plan.metrics)} metrics of {plan.source.name} on {runner}")
     if runner == "flink":
         cluster = flink_cluster(variables, plan.environment, state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelinekit.cli.common import environment_option
+from pipelinekit.cli.common import environment_option, state_option
 from pipelinekit.cli.jobs import flink_cluster, project_variables, record_of
 from pipelinekit.errors import UsageError
 
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
 @environment_option
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    metavar="DIR",
-    help="Where records lie. [default: .pipelinekit/<env>/]",
-)
+@state_option
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
 def status(jobs: tuple[str, ...], environment: str, state: Path | None, style: str) -> int:
     """Show state, watermark, lag, last checkpoint, restarts and throughput of submitted jobs.

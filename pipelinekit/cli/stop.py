@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipelinekit.cli.common import environment_option
+from pipelinekit.cli.common import environment_option, state_option
 from pipelinekit.cli.jobs import (
     flink_cluster,
     project_variables,
@@ -28,13 +28,7 @@ from pipelinekit.cli.jobs import (
     default=None,
     help="Where the savepoint goes. [default: beside the checkpoints]",
 )
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    metavar="DIR",
-    help="Where records lie. [default: .pipelinekit/<env>/]",
-)
+@state_option
 @click.option("--yes", is_flag=True, help="Stop a job of a protected environment.")
 def stop(
     job: str | None,

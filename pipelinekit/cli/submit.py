@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelinekit.cli.common import environment_option
+from pipelinekit.cli.common import environment_option, state_option
 from pipelinekit.cli.jobs import flink_cluster, project_variables, refuse_protected, say
 from pipelinekit.errors import UsageError
 
@@ -61,13 +61,7 @@ def _renamed(
     default=None,
     help="Instead of the compiled ones; only at a fresh start.",
 )
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    metavar="DIR",
-    help="Where records lie. [default: .pipelinekit/<env>/]",
-)
+@state_option
 @click.option("--update", is_flag=True, help="Dataflow: replace the running job, keep its state.")
 @click.option(
     "--rename",

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipelinekit.devstack import kafka_distribution
 from pipelinekit.devstack.process import locked
 from pipelinekit.devstack.service import Progress, to_stderr
 from pipelinekit.errors import Refused, Unreachable
@@ -24,12 +25,7 @@ _OUTPUT_CHARACTERS = 1500
 
 def home() -> Path:
     """The folder in the cache, whether or not it is there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "pipelinekit" / f"prism-{VERSION}"
-
-
-def is_fetched() -> bool:
-    return (home() / "prism").exists()
+    return kafka_distribution.home().with_name(f"prism-{VERSION}")
 
 
 def program(progress: Progress = to_stderr) -> Path:

@@ -1,6 +1,6 @@
 """One log, many runners: what each makes of it, in a form that compares.
 
-A new runner is one entry in RUNNERS; a new sink is one in `sinks_of`.
+A new runner is a function in `runners`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from pipelinekit.connectors.base import Budget
 from pipelinekit.plan.model import MetricPlan, Plan, SinkPlan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.outside import make_ready, make_source, opened
+from pipelinekit.runtime.outside import make_ready, opened
 from tests import plans
+from tests.system.recount import read_all
 
 # Of the moment of writing, not of the log.
 _VOLATILE = ("_version", "_watermark", "_updated_at")
@@ -179,14 +180,6 @@ def differences(one: Answer, other: Answer) -> list[str]:
     return found
 
 
-def positions_of(plan: Plan) -> dict[int, tuple[int, int]]:
-    source = make_source(plan.source)
-    try:
-        return source.bounds()
-    finally:
-        source.close()
-
-
 def _stable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
@@ -199,23 +192,10 @@ def _stable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _letters(brokers: str, topic: str) -> dict[tuple[int, int], tuple[str, str, bytes]]:
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "conformance"})
     letters = {}
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        for partition in partitions:
-            place = TopicPartition(topic, partition, 0)
-            end = consumer.get_watermark_offsets(place, timeout=10)[1]
-            consumer.assign([place])
-            read = 0
-            while read < end:
-                for message in consumer.consume(min(1000, end - read), 5):
-                    assert message.error() is None, message.error()
-                    read = message.offset() + 1
-                    headers = dict(message.headers())
-                    key = (int(headers["source_partition"]), int(headers["source_offset"]))
-                    metrics = headers.get("metrics", b"").decode()
-                    letters[key] = (headers["reason"].decode(), metrics, message.value() or b"")
-    finally:
-        consumer.close()
+    for message in read_all(brokers, topic):
+        headers = dict(message.headers())
+        key = (int(headers["source_partition"]), int(headers["source_offset"]))
+        metrics = headers.get("metrics", b"").decode()
+        letters[key] = (headers["reason"].decode(), metrics, message.value() or b"")
     return letters

@@ -93,7 +93,7 @@ def read_all(brokers: str, topic: str) -> Iterable[Message]:
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
     left = {p: end for p, end in ends.items() if end}
     while left:
-        for message in consumer.consume(1000, 5):
+        for message in consumer.consume(1000, 0.2):
             assert message.error() is None, message.error()
             yield message
             if message.offset() + 1 >= ends[message.partition()]:

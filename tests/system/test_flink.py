@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.launch.flink import ENDED, FlinkRest
 from tests.system.recount import recount
 from tests.system.test_kills import _COMMAND, Job
@@ -68,7 +69,9 @@ class FlinkJob(Job):
 
     def read_through(self) -> bool:
         """Whether the ledger says that every message was read."""
-        ends = sum(p.high for p in _bounds(self.kafka, self.topic))
+        source = KafkaSource(self.kafka, self.topic)
+        ends = sum(end for _, end in source.bounds().values())
+        source.close()
         select = (
             f"SELECT sum(count) AS n FROM {self.database}.pipelinekit_ledger FINAL "
             "WHERE metric = ''"
@@ -81,25 +84,6 @@ class FlinkJob(Job):
             assert time.monotonic() < deadline, "the job does not catch up"
             time.sleep(0.2)
         time.sleep(3)  # the last rows: late ones may wait a second, and corrections
-
-
-class _Ends:
-    def __init__(self, high: int) -> None:
-        self.high = high
-
-
-def _bounds(brokers: str, topic: str) -> list[_Ends]:
-    from confluent_kafka import Consumer, TopicPartition
-
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "ends"})
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return [
-            _Ends(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1])
-            for p in partitions
-        ]
-    finally:
-        consumer.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pipelinekit.spec.project import LOCAL, load
 if TYPE_CHECKING:
     from pipelinekit.launch.deployment import Deployment
     from pipelinekit.launch.flink import FlinkCluster
+    from pipelinekit.launch.flink_rest import FlinkRest
 
 # The variable of each address: of the environment in pipelinekit.yaml, or of the process.
 _VARIABLES = {
@@ -73,6 +74,28 @@ def record_of(state: Path, job: str | None) -> Deployment:
         known = f"submitted were: {', '.join(names)}" if names else "none was submitted yet"
         what = "name a job" if job is None else f"there is no job {job}"
         raise UsageError(f"{what}; {known}", help="submit one: pipelinekit submit DIR")
+    return found
+
+
+def flink_job(rest: FlinkRest, record: Deployment) -> str:
+    """Flink's id of the record's job: the one that runs under its name, else the one last known.
+
+    Raises UsageError for a job that Flink never had.
+    """
+    from pipelinekit.launch.deployment import runner_name
+    from pipelinekit.launch.flink import current
+
+    if record.runner != "flink":
+        raise UsageError(
+            f"{record.job} was submitted to {record.runner}, as {record.runner_job}",
+            help="look at it, and stop it, with that runner's own tools",
+        )
+    found = current(rest, runner_name(record.plan)) or record.runner_job
+    if not found:
+        raise UsageError(
+            f"Flink at {rest.url} has no job {record.job}: its submission did not get that far",
+            help="submit it again: pipelinekit submit DIR",
+        )
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelinekit.cli.common import environment_option, state_option
-from pipelinekit.cli.jobs import flink_cluster, project_variables, record_of
+from pipelinekit.cli.jobs import flink_cluster, flink_job, project_variables, record_of
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def status(jobs: tuple[str, ...], environment: str, state: Path | None, style: s
     rest = FlinkRest(flink_cluster(variables, environment, state).rest)
     found = {}
     for name in names:
-        record = record_of(state, name)
-        found[name] = (record.runner_job, flink.status(rest, record.runner_job))
+        job = flink_job(rest, record_of(state, name))
+        found[name] = (job, flink.status(rest, job))
     if style == "json":
         click.echo(json.dumps({n: {"id": j, **asdict(fares)} for n, (j, fares) in found.items()}))
     else:

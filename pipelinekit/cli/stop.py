@@ -10,6 +10,7 @@ import click
 from pipelinekit.cli.common import environment_option, state_option
 from pipelinekit.cli.jobs import (
     flink_cluster,
+    flink_job,
     project_variables,
     record_of,
     refuse_protected,
@@ -51,12 +52,14 @@ def stop(
     state = state or own_state
     record = record_of(state, job)
     rest = FlinkRest(flink_cluster(variables, environment, state).rest)
+    runner_job = flink_job(rest, record)
     if savepoint:
         target = folder or f"{record.checkpoints}/savepoints"
-        location = flink.stop_with_savepoint(rest, record.runner_job, target)
-        deployment.save(state, replace(record, savepoint=location))
+        location = flink.stop_with_savepoint(rest, runner_job, target)
+        deployment.save(state, replace(record, runner_job=runner_job, savepoint=location))
         click.echo(location)
     else:
-        flink.cancel(rest, record.runner_job)
+        flink.cancel(rest, runner_job)
+        deployment.save(state, replace(record, runner_job=runner_job))
         say(f"{record.job} stopped; its newest checkpoint is kept")
     return 0

@@ -149,12 +149,16 @@ def submit_to_flink(
     from pipelinekit.launch.start import begin_anew, begin_from
 
     plan, settings = made.plan, made.settings
-    for line in flink.preflight(cluster, settings.parallelism):
+    name = deployment.runner_name(plan)
+    for line in flink.preflight(cluster, name, settings.parallelism):
         say(line)
     before = deployment.load(state, plan.job)
     if savepoint is None and start_from == "stored" and before is not None:
-        savepoint = before.savepoint or flink.newest_checkpoint(
-            before.checkpoints, before.runner_job
+        savepoint = _newest_state(before)
+    if savepoint is not None and until_end:
+        raise UsageError(
+            "--until-end replays a topic, and this job goes on from a state",
+            help="add --from earliest, or leave --until-end out",
         )
     if savepoint is not None:
         if before is None:
@@ -176,18 +180,29 @@ def submit_to_flink(
         )
     for note in begin.notes:
         say(f"note: {note}")
+    record = _record("flink", begin, cluster.checkpoints, began_from=savepoint)
+    deployment.save(state, record)
     runner_job = flink.submit(
         cluster,
         begin.job,
-        name=job_name(plan.job, plan.environment),
+        name=name,
         parallelism=settings.parallelism,
         checkpoint_every_ms=settings.checkpoint_every_ms,
         savepoint=savepoint,
         say=say,
     )
-    record = _record("flink", runner_job, begin, cluster.checkpoints)
+    record = replace(record, runner_job=runner_job)
     deployment.save(state, record)
     return record
+
+
+def _newest_state(before: Deployment) -> str | None:
+    """What the job was stopped with, else its newest checkpoint, else what it had begun from."""
+    from pipelinekit.launch.flink import newest_checkpoint
+
+    if before.savepoint is not None or not before.runner_job:
+        return before.savepoint or before.began_from
+    return newest_checkpoint(before.checkpoints, before.runner_job) or before.began_from
 
 
 def _submit_to_dataflow(
@@ -216,21 +231,25 @@ def _submit_to_dataflow(
     else:
         shards, buckets = made.settings.shards, made.settings.buckets
         begin = begin_anew(plan, before, latest=latest, shards=shards, buckets=buckets)
-    name = job_name(plan.job, plan.environment)
+    name = deployment.runner_name(plan)
     body = dataflow.request(settings, begin.job, name, update=update, renamed=renamed)
     found = dataflow.launch(settings, body)
-    deployment.save(state, _record("dataflow", found, begin, settings.temp_location))
+    record = _record("dataflow", begin, settings.temp_location)
+    deployment.save(state, replace(record, runner_job=found))
     return found
 
 
-def _record(runner: str, runner_job: str, begin: Begin, checkpoints: str) -> Deployment:
+def _record(
+    runner: str, begin: Begin, checkpoints: str, *, began_from: str | None = None
+) -> Deployment:
+    """The record as it is before the hand-over."""
     from pipelinekit.launch.deployment import Deployment
 
     job = begin.job
     return Deployment(
         job=job.plan.job,
         runner=runner,
-        runner_job=runner_job,
+        runner_job="",
         submitted_at_ms=time.time_ns() // 1_000_000,
         epoch=job.epoch,
         shards=job.shards,
@@ -240,9 +259,5 @@ def _record(runner: str, runner_job: str, begin: Begin, checkpoints: str) -> Dep
         metrics=job.metrics,
         plan=job.plan,
         checkpoints=checkpoints,
+        began_from=began_from,
     )
-
-
-def job_name(job: str, environment: str) -> str:
-    """The runner's name for a job: unique on a cluster that several environments share."""
-    return f"pipelinekit-{environment}-{job}".replace("_", "-")

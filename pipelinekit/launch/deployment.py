@@ -24,10 +24,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One job as it was submitted last. `runner_job` is the runner's own name for it.
+    """One job as it was submitted last. `runner_job` is the runner's own id of it.
 
-    `savepoint` is where its state lies when it was stopped with one; `checkpoints` the folder of
-    the runner's own.
+    It is empty from before the hand-over until the runner has the job: a submission that is killed
+    in between leaves one that only its `runner_name` finds. `savepoint` is where the state lies
+    when it was stopped with one, `checkpoints` the folder of the runner's own, `began_from` the
+    state that it was submitted with.
     """
 
     job: str
@@ -43,6 +45,12 @@ class Deployment:
     plan: Plan
     checkpoints: str = ""
     savepoint: str | None = None
+    began_from: str | None = None
+
+
+def runner_name(plan: Plan) -> str:
+    """The job's name on its runner: unique on a cluster that several environments share."""
+    return f"pipelinekit-{plan.environment}-{plan.job}".replace("_", "-")
 
 
 def load(folder: Path, job: str) -> Deployment | None:

@@ -58,14 +58,20 @@ class FlinkStatus:
     last_error: str | None
 
 
-def preflight(cluster: FlinkCluster, parallelism: int) -> list[str]:
-    """What is there, in words. Raises Unreachable or Refused for what is missing."""
+def preflight(cluster: FlinkCluster, name: str, parallelism: int) -> list[str]:
+    """What is there, in words. Raises Unreachable or Refused for what is missing, UsageError if a
+    job of that name runs."""
     overview = FlinkRest(cluster.rest).overview()
     version = str(overview["flink-version"])
     if not version.startswith(f"{FLINK_VERSION}."):
         raise Refused(
             f"Flink at {cluster.rest} is version {version}, the job server speaks {FLINK_VERSION}",
             help=f"use a cluster of Flink {FLINK_VERSION}.x",
+        )
+    if (found := current(FlinkRest(cluster.rest), name)) is not None:
+        raise UsageError(
+            f"job {name} runs already on Flink at {cluster.rest}, as {found}",
+            help="stop it first: pipelinekit stop --savepoint",
         )
     free = int(overview["slots-available"])
     if free < parallelism:
@@ -100,12 +106,6 @@ def submit(
     again, once. Raises Refused when Flink will not run it, with the reason.
     """
     rest = FlinkRest(cluster.rest)
-    running = [j["jid"] for j in rest.jobs() if j["name"] == name and j["state"] not in ENDED]
-    if running:
-        raise UsageError(
-            f"job {name} runs already on Flink at {cluster.rest}, as {running[0]}",
-            help="stop it first: pipelinekit stop --savepoint",
-        )
     for _ in range(2):
         _hand_over(cluster, job, name, parallelism, checkpoint_every_ms, savepoint)
         found = _until_known(rest, name)
@@ -118,6 +118,12 @@ def submit(
         f"job {name} did not come to run on Flink at {cluster.rest}",
         help="look at its task managers' and the worker pool's logs",
     )
+
+
+def current(rest: FlinkRest, name: str) -> str | None:
+    """Flink's id of the job of that name that has not ended, the newest if there are several."""
+    jobs = [j for j in rest.jobs() if j["name"] == name and j["state"] not in ENDED]
+    return str(max(jobs, key=lambda j: j["start-time"])["jid"]) if jobs else None
 
 
 def status(rest: FlinkRest, job: str) -> FlinkStatus:
@@ -233,9 +239,8 @@ def _without_stderr() -> Iterator[None]:
 def _until_known(rest: FlinkRest, name: str) -> str:
     deadline = time.monotonic() + _STARTED_WITHIN_S
     while time.monotonic() < deadline:
-        jobs = [j for j in rest.jobs() if j["name"] == name and j["state"] not in ENDED]
-        if jobs:
-            return str(max(jobs, key=lambda j: j["start-time"])["jid"])
+        if (found := current(rest, name)) is not None:
+            return found
         time.sleep(0.2)
     raise Refused(
         f"Flink at {rest.url} did not get job {name} within {_STARTED_WITHIN_S:g} s",

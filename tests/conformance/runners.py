@@ -36,10 +36,9 @@ def on_prism(plan: Plan, folder: Path) -> None:
 
 def on_flink(plan: Plan, folder: Path, cluster: Flink) -> None:
     where = flink.FlinkCluster(**cluster.address, checkpoints=f"file://{folder}")
-    flink.preflight(where, 1)
-    job = flink.submit(
-        where, bounded(plan), name=f"conformance-{plan.source.topic}".replace("_", "-")
-    )
+    name = f"conformance-{plan.source.topic}".replace("_", "-")
+    flink.preflight(where, name, 1)
+    job = flink.submit(where, bounded(plan), name=name)
     rest = flink.FlinkRest(where.rest)
     state = rest.wait(job, flink.ENDED, 120)
     assert state == "FINISHED", (state, rest.exceptions(job)[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -229,4 +230,26 @@ def test_store_and_broker_are_gone_for_a_while_and_nothing_is_lost(
     job.wait_until_read()
     restarts = job.rest.job_metrics(flink_job, "numRestarts")
     print(f"restarts: {restarts}")
+    job.assert_equals(recount(job.kafka, job.topic))
+
+
+@pytest.mark.timeout(300)
+def test_a_submission_killed_in_the_middle_leaves_a_job_that_the_verbs_find(job: FlinkJob) -> None:
+    job.verb("load", "--brokers", job.kafka, "--topic", job.topic, "--count", "500")
+    job.compile()
+    submission = subprocess.Popen(
+        [*_COMMAND, "submit", "out"], cwd=job.folder, env=job.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not any(j["state"] not in ENDED for j in job.rest.jobs()):
+        assert submission.poll() is None, "the submission ended before the cluster had the job"
+        time.sleep(0.005)
+    submission.send_signal(signal.SIGKILL)
+    submission.wait()
+    (record,) = (job.folder / ".pipelinekit/local/jobs").glob("*.json")
+    assert json.loads(record.read_text())["runner_job"] == "", "it was killed too late"
+    job.wait_until_read()
+    job.verb("status")
+    job.verb("stop", "--savepoint")
+    job.submit()  # goes on from there
     job.assert_equals(recount(job.kafka, job.topic))

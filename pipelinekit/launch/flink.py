@@ -23,6 +23,7 @@ ENDED = frozenset({"CANCELED", "FAILED", "FINISHED", "SUSPENDED"})
 _STARTED_WITHIN_S = 90.0
 _STOPPED_WITHIN_S = 60.0
 _STUCK_AFTER_S = 45.0
+_MOVES_WITHIN_S = 6.0
 _CHECKPOINT = re.compile(r"chk-(\d+)")
 Say = Callable[[str], None]
 
@@ -275,13 +276,26 @@ def _state(found: dict[str, Any]) -> str:
 
 
 def _rate(rest: FlinkRest, job: str, vertex: str | None, before: float | None) -> float | None:
-    """Messages a second, over one second."""
+    """Messages a second between two moves of the counter; 0 if it doesn't move.
+
+    Beam hands its counters to Flink some seconds apart: over one second they stand still or leap.
+    """
     if vertex is None or before is None:
         return None
-    began = time.monotonic()
-    time.sleep(1)
-    now = rest.counters(job, vertex, r"\.pipelinekit_messages")
-    return None if now is None else max(0.0, (now - before) / (time.monotonic() - began))
+    moved_at: float | None = None
+    count = before
+    deadline = time.monotonic() + _MOVES_WITHIN_S
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        now = rest.counters(job, vertex, r"\.pipelinekit_messages")
+        if now is None or now < count:
+            return None  # it restarts just now
+        if now > count:
+            if moved_at is not None:
+                return (now - count) / (time.monotonic() - moved_at)
+            moved_at, count = time.monotonic(), now
+            deadline = moved_at + _MOVES_WITHIN_S
+    return 0.0
 
 
 def _whole(number: object) -> int | None:

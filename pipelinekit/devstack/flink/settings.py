@@ -40,6 +40,8 @@ _CLUSTER = {
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     "state.checkpoints.num-retained": "3",
     "web.refresh-interval": "200",
+    # What `status` shows is as old as this; 10 s by default.
+    "metrics.fetcher.update-interval": "200",
     "web.cancel.enable": "true",
     # Beam's threads outlive a cancelled job by a moment and may still load classes.
     "classloader.check-leaked-classloader": "false",

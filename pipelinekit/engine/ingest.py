@@ -52,15 +52,23 @@ class Partial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """All that came out of one batch. `partitions` is the time of its partitions after it."""
+    """All that came out of one batch. `partitions` is the time of its partitions after it.
+
+    `read` counts the batch's messages per partition, whatever became of them: what the outcomes in
+    `counts` are checked against.
+    """
 
     partials: tuple[Partial, ...]
     dead_letters: tuple[DeadLetter, ...]
     counts: Mapping[tuple[str, int, Outcome], int]
     partitions: Mapping[int, PartitionTime]
-    messages: int
+    read: Mapping[int, int]
     newest_event_ms: int  # NO_TIME if none was accepted
     accepted_broker_ms: np.ndarray  # int64: when the broker got each accepted event
+
+    @property
+    def messages(self) -> int:
+        return sum(self.read.values())
 
 
 class Ingest:
@@ -119,7 +127,7 @@ class Ingest:
             dead_letters=letters.build(),
             counts=counts,
             partitions=_advance(batch, time, timed.partitions),
-            messages=len(batch),
+            read=_totals(batch.partitions),
             newest_event_ms=int(events.times.max()) if len(events) else NO_TIME,
             accepted_broker_ms=_broker_times(batch, events),
         )
@@ -333,12 +341,17 @@ def _count(
     outcome: Outcome,
     partitions: np.ndarray,
 ) -> None:
+    for partition, total in _totals(partitions).items():
+        key = (metric, partition, outcome)
+        counts[key] = counts.get(key, 0) + total
+
+
+def _totals(partitions: np.ndarray) -> dict[int, int]:
+    """How often each partition occurs."""
     if not len(partitions):
-        return
+        return {}
     totals = np.bincount(partitions)
-    for partition in np.flatnonzero(totals):
-        key = (metric, int(partition), outcome)
-        counts[key] = counts.get(key, 0) + int(totals[partition])
+    return {int(p): int(totals[p]) for p in np.flatnonzero(totals)}
 
 
 def _late_columns(

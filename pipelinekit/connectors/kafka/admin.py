@@ -233,13 +233,16 @@ class KafkaAdmin:
         deadline = time.monotonic() + self._seconds
         while True:
             try:
-                return ask()
+                answer = ask()
             except KafkaException as exception:
                 is_transient = error_of(exception).name() in again_on
                 self._admin().poll(0)
                 is_over = self._refusal is not None or time.monotonic() >= deadline
                 if not is_transient or is_over:
                     raise self.explain(exception, topic) from exception
+            else:
+                self._refusal = None  # that was an earlier connection
+                return answer
             time.sleep(RETRY_S)
 
 

@@ -220,10 +220,9 @@ class _Job:
             self._ledger.add(result.counts)
             for partition, time in result.partitions.items():
                 self._times[partition] = time
-            for (metric, partition, _), count in result.counts.items():
-                if not metric:
-                    read = self._messages_read.get(partition, 0)
-                    self._messages_read[partition] = read + count
+            for partition, count in result.read.items():
+                read = self._messages_read.get(partition, 0)
+                self._messages_read[partition] = read + count
             self._bury(result.dead_letters)
             self._status.count(result, now_ms)
         # After its data: the watermark as it stood before them.

@@ -307,6 +307,23 @@ def test_state_deleted_starts_an_epoch_above_that_of_the_rows(job: Job) -> None:
     assert counted(job.rows()) == expected(events(50))  # though the older rows saw more events
 
 
+def test_ledger_that_loses_a_message_does_not_balance(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelinekit.engine import ingest
+
+    count_source = ingest._count_source
+
+    def forgetful(*arguments):
+        counts = count_source(*arguments)
+        return {key: n for key, n in counts.items() if key[2] is not Outcome.INVALID}
+
+    monkeypatch.setattr(ingest, "_count_source", forgetful)
+    send(job.brokers, job.topic, [*events(10), b"{"])
+    (found,) = job.run_to_end().imbalances
+    assert "partition 0: 6 messages read, 5 accounted for" in found
+
+
 def test_other_number_of_shards_is_refused_on_a_resume(job: Job) -> None:
     send(job.brokers, job.topic, events(10))
     job.run_to_end(shards=2)

@@ -83,15 +83,13 @@ def github(diff: Diff, documents: Mapping[str, Document]) -> str:
     if changed:
         lines += ["| | Verdict | Because |", "|---|---|---|"]
         for item in changed:
-            reasons = "<br>".join(
+            said = [
                 f"{_escaped(c.what)}: {_value(c.old)} → {_value(c.new)} ({c.verdict.value})"
                 for c in item.changes
-            )
-            reasons += "<br>" if reasons else ""
-            reasons += "<br>".join(_escaped(line) for line in _touched(item))
-            lines.append(
-                f"| {item.kind} {_code(item.name)} | **{item.verdict.value}** | {reasons} |"
-            )
+            ]
+            reasons = "<br>".join([*said, *map(_escaped, _touched(item))])
+            what = f"{item.kind} {_code(item.name)}"
+            lines.append(f"| {what} | **{item.verdict.value}** | {reasons} |")
         lines += ["", *(f"- `{v.value}`: {_MEANING[v]}" for v in Verdict if v in counts)]
     if unchanged := _unchanged(diff):
         lines += ["", f"Unchanged: {unchanged}."]

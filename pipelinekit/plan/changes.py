@@ -105,8 +105,8 @@ def _measure(old: MeasurePlan, new: MeasurePlan) -> Iterator[Change]:
         yield Change(f"type of {what}", was, is_, shape, is_shape=has_column)
     if old.hidden != new.hidden:
         verdict = Verdict.BREAKING if new.hidden else Verdict.IN_PLACE
-        was, is_ = (str(m.hidden).lower() for m in (old, new))
-        yield Change(f"{what} hidden", was, is_, verdict)
+        was, is_ = ("hidden" if m.hidden else "a column" for m in (old, new))
+        yield Change(what, was, is_, verdict)
     for text, before, after in (
         ("description", old.description, new.description),
         ("unit", old.unit, new.unit),

@@ -121,7 +121,7 @@ def _from_source(metric: MetricPlan, old: Plan, new: Plan) -> Iterator[Change]:
     used = _used(metric) | {new.source.event_time}
     for change in source_changes(old.source, new.source, used, needs_id=_needs_id(metric)):
         if change.verdict in _GRAVE:
-            yield replace(change, what=f"source's {change.what}")
+            yield replace(change, what=f"{change.what} of source {new.source.name}")
 
 
 def _from_sinks(metric: MetricPlan, old: Plan, new: Plan) -> Iterator[Change]:
@@ -254,7 +254,8 @@ def _findings(metrics: Sequence[Item], before: _Metrics, new: Resolved) -> Itera
                 "version",
             )
         elif item.unversioned:
-            what = " and ".join(item.unversioned)
+            *first, last = item.unversioned
+            what = f"{', '.join(first)} and {last}" if first else last
             yield Diagnostic(
                 "PK500",
                 f"{what} of {item.name} changed, and its version is still {now}",

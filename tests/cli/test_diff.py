@@ -1,85 +1,162 @@
-"""`pipelinekit diff` over folders and git revisions."""
+"""`diff` as a reviewer and CI meet it: folders, revisions, formats, exit codes."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.spec.projects import FILES, METRIC
+from tests.cli.test_main import HEAVY, run
+from tests.spec.projects import METRIC, make_project
 
-COMMAND = [sys.executable, "-m", "pipelinekit.cli.main", "diff"]
-BASE = METRIC.split("tests:")[0]
-REPLAY = BASE.replace("kind = 'view'", "kind = 'click'")
-
-
-def write(folder: Path, metric: str) -> Path:
-    for name, text in {**FILES, "metrics/views.yaml": metric}.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
+CLICKS = METRIC.replace("'view'", "'click'").split("tests:")[0]
+LAST = METRIC.replace("n: count()", "n: count()\n  last: last(user)")
 
 
-def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b.c"}
-    identity |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b.c"}
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     subprocess.run(
-        ["git", *words], cwd=folder, check=True, capture_output=True, env=os.environ | identity
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, timeout=30
     )
 
 
-def test_folders_and_the_verdict_to_fail_on(tmp_path: Path) -> None:
-    old, new = write(tmp_path / "old", BASE), write(tmp_path / "new", REPLAY)
-    done = run(old, new, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "metric views: replay" in done.stdout
-    assert run(old, new, "--fail-on", "replay", cwd=tmp_path).returncode == 1
-    assert run(old, old, "--fail-on", "replay", cwd=tmp_path).returncode == 0
-
-
-@pytest.mark.parametrize("revisions", ["HEAD~1..HEAD", "HEAD~1"])
-def test_revisions_of_git(tmp_path: Path, revisions: str) -> None:
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two commits of one project in specs/: the second has another measure."""
     git(tmp_path, "init", "-q", "-b", "main")
-    for metric in (BASE, REPLAY):
-        write(tmp_path / "specs", metric)
-        git(tmp_path, "add", "-A")
-        git(tmp_path, "commit", "-q", "-m", "a change")
-    done = run(revisions, "specs", "--format", "json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert "replay" in json.dumps(found)
-    assert not list(tmp_path.glob("pipelinekit-diff-*"))
+    make_project(tmp_path / "specs")
+    (tmp_path / ".gitattributes").write_text("*.yaml export-ignore\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    git(tmp_path, "branch", "before")
+    make_project(tmp_path / "specs", metric=LAST)
+    git(tmp_path, "commit", "-q", "-a", "-m", "two")
+    return tmp_path
 
 
-def test_an_unknown_revision_and_a_folder_alone_are_wrong_use(tmp_path: Path) -> None:
-    folder = write(tmp_path / "specs", BASE)
-    assert run(folder, cwd=tmp_path).returncode == 2
-    git(tmp_path, "init", "-q")
-    done = run("nowhere..HEAD", "specs", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "nowhere" in done.stderr
+def test_two_folders(tmp_path: Path) -> None:
+    make_project(tmp_path / "a")
+    make_project(tmp_path / "b", metric=CLICKS)
+    done = run("diff", "a", "b", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [
+        "metric views: replay",
+        "  replay     filter: kind = 'view' → kind = 'click'",
+    ]
+    assert "unchanged: 1 source, 1 sink" in lines
 
 
-def test_a_pull_request_gets_a_comment(tmp_path: Path) -> None:
-    old, new = write(tmp_path / "old", BASE), write(tmp_path / "new", REPLAY)
-    done = run(old, new, "--format", "github", cwd=tmp_path)
-    assert "| " in done.stdout
-    assert "replay" in done.stdout
+@pytest.mark.parametrize("text", ["before..main", "before...main", "before..", "before"])
+def test_revisions_and_the_files_as_they_lie(repository: Path, text: str) -> None:
+    done = run("diff", text, cwd=repository / "specs")
+    assert done.returncode == 0
+    assert "metric views: in_place\n  in_place   measure last: none → last(user)" in done.stdout
 
 
-def test_an_unversioned_shape_is_a_finding_and_exit_1(tmp_path: Path) -> None:
-    old = write(tmp_path / "old", BASE)
-    new = write(tmp_path / "new", BASE.replace("tumbling: 1m", "tumbling: 5m"))
-    done = run(old, new, cwd=tmp_path)
+def test_project_is_found_by_its_path(repository: Path) -> None:
+    assert "views: in_place" in run("diff", "before", "specs", cwd=repository).stdout
+
+
+def test_what_is_not_committed_counts_without_a_second_revision(repository: Path) -> None:
+    make_project(repository / "specs", metric=CLICKS)
+    assert "filter: kind = 'view' → kind = 'click'" in run(
+        "diff", "before", cwd=repository / "specs"
+    ).stdout  # fmt: skip
+    assert "click" not in run("diff", "before..HEAD", cwd=repository / "specs").stdout
+
+
+def test_revision_without_specs_had_nothing(repository: Path) -> None:
+    git(repository, "mv", "specs", "moved")
+    git(repository, "commit", "-q", "-m", "moved")
+    done = run("diff", "before..main", "moved", "--format", "json", cwd=repository)
+    assert {i["verdict"] for i in json.loads(done.stdout)["items"]} == {"added"}
+
+
+def test_finding_of_a_revision_is_named_as_git_names_it(repository: Path) -> None:
+    make_project(repository / "specs", metric=METRIC.replace("[country]", "[country, user]"))
+    git(repository, "commit", "-q", "-a", "-m", "three")
+    done = run("diff", "before..main", cwd=repository)
     assert done.returncode == 1
-    assert "PK500" in done.stdout
+    assert "main:specs/metrics/views.yaml:2:7: error[PK500]: key of views changed" in done.stdout
+    assert "   2 | name: views" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere..main"], '"nowhere" is neither a folder nor a revision'),
+        (["main..nowhere"], '"nowhere" is neither a folder nor a revision'),
+        (["specs"], "specs is a folder: with what is it to be compared?"),
+        (["specs", "nowhere"], "there is no folder nowhere"),
+        (["before", "--fail-on", "worse"], '"worse" is no verdict'),
+    ],
+)
+def test_wrong_use_says_what_is_wrong(repository: Path, arguments: list[str], says: str) -> None:
+    done = run("diff", *arguments, cwd=repository)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_outside_of_git_there_are_no_revisions(tmp_path: Path) -> None:
+    done = run("diff", "HEAD", cwd=make_project(tmp_path))
+    assert done.returncode == 2
+    assert "lies in no git repository" in done.stderr
+
+
+def test_errors_of_either_side_are_shown_and_nothing_is_compared(tmp_path: Path) -> None:
+    make_project(tmp_path / "a")
+    make_project(tmp_path / "b", metric=METRIC.replace("count()", "cout()"))
+    for old, new, which in (("a", "b", "NEW"), ("b", "a", "OLD")):
+        done = run("diff", old, new, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "b/metrics/views.yaml:7:6: error[PK204]" in done.stdout
+        assert f"{which} has errors: nothing was compared" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"), [("in_place", 1), ("breaking,in_place", 1), ("breaking", 0)]
+)
+def test_fail_on_names_the_verdicts_that_fail(repository: Path, fail_on: str, code: int) -> None:
+    done = run("diff", "before", "--fail-on", fail_on, cwd=repository)
+    assert done.returncode == code
+
+
+def test_comment_for_a_pull_request_holds_whatever_a_spec_says(tmp_path: Path) -> None:
+    make_project(tmp_path / "a")
+    text = "a | b ``` <img src=x> @team"
+    metric = METRIC.replace("kind: metric", f'kind: metric\ndescription: "{text}"')
+    make_project(tmp_path / "b", metric=metric.replace("total: sum(amount)\n", "n_2: count()\n"))
+    done = run("diff", "a", "b", "--format", "github", cwd=tmp_path)
+    assert done.stdout.startswith("<!-- pipelinekit diff -->\n### pipelinekit diff: 1 breaking\n")
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| metric"))
+    assert row.replace("\\|", "").count("|") == 4
+    assert "````a \\| b ``` <img src=x> @team````" in row
+    assert "ADD COLUMN IF NOT EXISTS `n_2` Nullable(UInt64)" in done.stdout
+
+
+def test_json_has_every_item_and_the_statements(repository: Path) -> None:
+    document = json.loads(run("diff", "before", "--format", "json", cwd=repository).stdout)
+    assert {(i["name"], i["verdict"]) for i in document["items"]} == {
+        ("views", "in_place"), ("events", "unchanged"), ("store", "unchanged"),
+    }  # fmt: skip
+    assert document["ddl"][0]["sink"] == "store"
+    assert document["findings"] == []
+
+
+def test_nothing_heavy_is_imported(repository: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pipelinekit.cli.main import _exit_code\n"
+        "sys.argv = ['pipelinekit', 'diff', 'before']\n"
+        "code = _exit_code()\n"
+        f"print('heavy:', [m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert "heavy: []" in done.stderr

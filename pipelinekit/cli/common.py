@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,6 +71,19 @@ def state_option(command: F) -> F:
     )(command)
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: specs are many small objects, and all of them stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
 def check(
     paths: Sequence[Path], environment: str, *, with_process_environment: bool = False
 ) -> Checked:
@@ -77,10 +92,11 @@ def check(
 
     root = project_root(paths)
     variables = process_variables() if with_process_environment else None
-    project, report = load(root, environment, variables)
-    resolved = resolve(project)
-    report.add(*resolved.findings)
-    report.add(*checks.run(resolved))
+    with uncollected():
+        project, report = load(root, environment, variables)
+        resolved = resolve(project)
+        report.add(*resolved.findings)
+        report.add(*checks.run(resolved))
     selected = _selected(project, paths)
     if paths and not _is_whole(root, paths):
         _keep_named(project, report, paths, selected)

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from pipelinekit.cli.common import check, environment_option, project_root
+from pipelinekit.cli.common import check, environment_option, project_root, uncollected
 from pipelinekit.cli.diff_text import RENDERERS
 from pipelinekit.cli.render import rendered
 from pipelinekit.diagnostics import Diagnostic, Report
@@ -72,8 +73,8 @@ def diff(
     from pipelinekit.plan.diff import diff as compare
 
     with _sides(old, new) as (before, after):
-        earlier = None if before.root is None else _resolved(before, environment, is_old=True)
-        now = _resolved(after, environment, is_old=False)
+        now = _new(after, environment)
+        earlier = None if before.root is None else _old(before, environment, now)
         found = compare(earlier, now)
         named = replace(found, findings=tuple(_named(f, after) for f in found.findings))
         documents = _documents(now, after)
@@ -136,23 +137,42 @@ def _revisions(text: str, path: Path | None, temporary: Path) -> tuple[_Side, _S
     return before, after
 
 
-def _resolved(side: _Side, environment: str, *, is_old: bool) -> Resolved:
-    """The project of the side. Exits 1 with its findings if there are errors."""
+def _new(side: _Side, environment: str) -> Resolved:
+    """The project as it shall be. Exits 1 with its findings if there are errors."""
     assert side.root is not None
-    if is_old:  # it was reviewed in its time: only what keeps it from being read matters
-        project, report = load(side.root, environment)
-        resolved = resolve(project)
-        report.add(*resolved.findings)
-    else:
-        checked = check([side.root], environment)
-        resolved, report = checked.resolved, checked.report
+    checked = check([side.root], environment)
+    if checked.report.has_errors:
+        _give_up(side, checked.resolved, checked.report, "NEW")
+    return checked.resolved
+
+
+def _old(side: _Side, environment: str, new: Resolved) -> Resolved:
+    """The project as it was. Exits 1 with its findings if there are errors.
+
+    It was reviewed in its time: only what keeps it from being read matters. Most of it is still in
+    the new one, and is taken from there; not where findings must name the files of this side.
+    """
+    resolved, report = _read_old(side, environment, new)
     if report.has_errors:
-        named = Report([_named(f, side) for f in report.findings], report.files, report.metrics)
-        click.echo(rendered("text", named, _documents(resolved, side)), nl=False)
-        which = "OLD" if is_old else "NEW"
-        click.echo(f"{which} has errors: nothing was compared", err=True)
-        raise click.exceptions.Exit(1)
+        resolved, report = _read_old(side, environment, None)
+        _give_up(side, resolved, report, "OLD")
     return resolved
+
+
+def _read_old(side: _Side, environment: str, twin: Resolved | None) -> tuple[Resolved, Report]:
+    assert side.root is not None
+    with uncollected():
+        project, report = load(side.root, environment, twin=twin.project if twin else None)
+        resolved = resolve(project, twin)
+    report.add(*resolved.findings)
+    return resolved, report
+
+
+def _give_up(side: _Side, resolved: Resolved, report: Report, which: str) -> NoReturn:
+    named = Report([_named(f, side) for f in report.findings], report.files, report.metrics)
+    click.echo(rendered("text", named, _documents(resolved, side)), nl=False)
+    click.echo(f"{which} has errors: nothing was compared", err=True)
+    raise click.exceptions.Exit(1)
 
 
 def _named(finding: Diagnostic, side: _Side) -> Diagnostic:

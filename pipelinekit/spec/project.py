@@ -109,14 +109,38 @@ class _Loading:
     test_files: list[Loaded[TestFileSpec]] = field(default_factory=list)
     documents: dict[str, Document] = field(default_factory=dict)
     unread: dict[tuple[str, str], str] = field(default_factory=dict)
+    twin: Project | None = None
+    is_same_frame: bool = False  # the twin's project file and environment are this one's too
+
+    def twin_document(self, path: FilePath) -> Document | None:
+        """What the twin has at the same place."""
+        if self.twin is None:
+            return None
+        place = self.twin.root / path.relative_to(self.root)
+        return self.twin.documents.get(shown(place))
+
+    def twin_spec(self, kind: str, path: FilePath, document: Document) -> Loaded[Any] | None:
+        """The twin's spec of this very document, if nothing else that fills it differs."""
+        if self.twin is None or not self.is_same_frame or (kind, stem(path)) in self.twin.unread:
+            return None
+        specs: Mapping[str, Mapping[str, Loaded[Any]]] = {
+            "source": self.twin.sources, "sink": self.twin.sinks, "metric": self.twin.metrics,
+        }  # fmt: skip
+        known = specs.get(kind, {}).get(stem(path))
+        return known if known is not None and known.document is document else None
 
 
 def load(
-    root: FilePath, environment: str = LOCAL, process_environment: Mapping[str, str] | None = None
+    root: FilePath,
+    environment: str = LOCAL,
+    process_environment: Mapping[str, str] | None = None,
+    twin: Project | None = None,
 ) -> tuple[Project, Report]:
     """The project and all findings about the files as such.
 
     `process_environment` fills names that the environment leaves open; None: they stay open.
+    `twin` is another version of the project, filled in the same way: a file of the same text is not
+    read again, and what is taken over keeps the twin's names of files.
     Raises UsageError for an environment that the project doesn't have.
     """
     report = Report()
@@ -137,7 +161,11 @@ def load(
         defaults_document=document,
         report=report,
         documents={document.file: document},
+        twin=twin,
     )
+    if twin is not None and environment == twin.environment:
+        same = loading.twin_document(root / PROJECT_FILE)
+        loading.is_same_frame = same is not None and same.text == document.text
     for folder, path in spec_files(root):
         _load_file(loading, folder, path)
     report.add(*overlooked(root))
@@ -188,13 +216,16 @@ def _secrets(document: Document) -> Iterator[Diagnostic]:
                 )
 
 
-def _read(path: FilePath, report: Report) -> Document:
-    """The file's document, its findings noted."""
+def _read(path: FilePath, report: Report, twin: Document | None = None) -> Document:
+    """The file's document, its findings noted; the twin itself where that has the same text."""
     file = shown(path)
     report.files += 1
     try:
         with path.open("rb") as opened:
-            document = read(opened.read(BYTES_MAX + 1), file)
+            data = opened.read(BYTES_MAX + 1)
+        if twin is not None and not twin.findings and data == twin.text.encode():
+            return twin
+        document = read(data, file)
     except OSError as error:
         why = Diagnostic("PK001", f"the file can't be read: {error.strerror}", Span(file))
         document = Document(file, "", None, (why,))
@@ -203,14 +234,14 @@ def _read(path: FilePath, report: Report) -> Document:
 
 
 def _load_file(loading: _Loading, folder: str, path: FilePath) -> None:
-    document = _read(path, loading.report)
+    document = _read(path, loading.report, loading.twin_document(path))
     loading.documents[document.file] = document
     before = len(loading.report.findings)
     is_whole = all(f.code == "PK007" for f in document.findings)  # the first of two keys counts
     if document.root is not None and is_whole:
         kind = _kind(loading, folder, document, path)
         if kind is not None:
-            _load_kind(loading, kind, document)
+            _load_kind(loading, kind, document, loading.twin_spec(kind, path, document))
     if len(loading.report.findings) > before or not is_whole:
         loading.unread[FOLDERS[folder][0], stem(path)] = document.file
 
@@ -257,7 +288,13 @@ def _check_name(loading: _Loading, kind: str, document: Document, path: FilePath
     loading.report.add(Diagnostic("PK108", message, document.span((key,)), help, key))
 
 
-def _load_kind(loading: _Loading, kind: str, document: Document) -> None:
+def _load_kind(loading: _Loading, kind: str, document: Document, twin: Loaded[Any] | None) -> None:
+    if twin is not None:
+        into: Mapping[str, dict[str, Loaded[Any]]] = {
+            "source": loading.sources, "sink": loading.sinks, "metric": loading.metrics,
+        }  # fmt: skip
+        _keep(loading, into[kind], twin, twin.spec.name)
+        return
     match kind:
         case "source":
             _load_source(loading, document)

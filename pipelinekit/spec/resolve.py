@@ -17,11 +17,17 @@ from pipelinekit.types import STRING, Kind, Type
 __all__ = ["Resolved", "ResolvedKey", "ResolvedMeasure", "ResolvedMetric", "field_types", "resolve"]
 
 
-def resolve(project: Project) -> Resolved:
-    """Every metric of the project resolved, or findings that say why not."""
+def resolve(project: Project, twin: Resolved | None = None) -> Resolved:
+    """Every metric of the project resolved, or findings that say why not.
+
+    What the project shares with its `twin` (`load`) is taken over from there.
+    """
     metrics = {}
     findings: list[Diagnostic] = []
     for name, loaded in project.metrics.items():
+        if twin is not None and (same := _shared(project, name, twin)) is not None:
+            metrics[name] = same
+            continue
         notes = Notes(loaded)
         metric = _metric(project, loaded, notes)
         findings += notes.findings
@@ -29,6 +35,17 @@ def resolve(project: Project) -> Resolved:
         if metric is not None and is_whole and not notes.findings:
             metrics[name] = metric
     return Resolved(project, metrics, tuple(findings))
+
+
+def _shared(project: Project, name: str, twin: Resolved) -> ResolvedMetric | None:
+    """The twin's metric, if it and all that it names are the project's own."""
+    metric, loaded = twin.metrics.get(name), project.metrics[name]
+    if metric is None or metric.loaded is not loaded:
+        return None
+    is_whole = ("metric", name) not in project.unread
+    has_source = metric.source is project.sources.get(loaded.spec.source)
+    has_sinks = all(sink in project.sinks for sink in loaded.spec.sink)
+    return metric if is_whole and has_source and has_sinks else None
 
 
 def field_types(source: SourceSpec) -> dict[str, Type]:

@@ -10,6 +10,7 @@ from pipelinekit.diagnostics import Severity
 from pipelinekit.errors import UsageError
 from pipelinekit.spec.layout import find_root
 from pipelinekit.spec.project import load
+from pipelinekit.spec.resolve import resolve
 from tests.spec.projects import METRIC, PROJECT, SINK, SOURCE, check, make_project
 
 BARE = METRIC.replace("lateness: { allowed: 10m }\nsink: store\n", "")
@@ -274,3 +275,38 @@ def test_scalar_for_a_mapping_is_told_its_keys(tmp_path: Path) -> None:
     folder = make_project(tmp_path, metric=METRIC.replace("{ allowed: 10m }", "10m"))
     (finding,) = check(folder)[1]
     assert (finding.code, finding.help) == ("PK104", "its keys are allowed")
+
+
+@pytest.mark.parametrize(
+    ("files", "shared"),
+    [
+        ({}, {"views", "clicks"}),
+        ({"metric": METRIC.replace("'view'", "'click'")}, {"clicks"}),
+        ({"source": SOURCE.replace("2s", "3s")}, set()),
+        ({"project": PROJECT.replace("spec_version: 1", "spec_version: 1 # one")}, set()),
+        ({"sinks/other.yaml": SINK.replace("store", "other")}, {"views", "clicks"}),
+    ],
+)
+def test_what_two_versions_share_is_taken_over_and_nothing_else(
+    tmp_path: Path, files: dict[str, str], shared: set[str]
+) -> None:
+    other = {"metrics/clicks.yaml": METRIC.replace("name: views", "name: clicks")}
+    first, _ = check(make_project(tmp_path / "first", **other))
+    folder = make_project(tmp_path / "second", **other, **files)
+    project, report = load(folder, twin=first.project)
+    second = resolve(project, first)
+    alone = resolve(load(folder)[0])
+    assert not report.has_errors
+    assert {n for n, m in second.metrics.items() if m is first.metrics[n]} == shared
+    assert [m.spec for m in second.metrics.values()] == [m.spec for m in alone.metrics.values()]
+    assert [m.filter for m in second.metrics.values()] == [m.filter for m in alone.metrics.values()]
+
+
+def test_metric_is_not_taken_over_when_its_sink_is_gone(tmp_path: Path) -> None:
+    first, _ = check(make_project(tmp_path / "first"))
+    folder = make_project(tmp_path / "second")
+    (folder / "sinks/store.yaml").unlink()
+    project, _ = load(folder, twin=first.project)
+    second = resolve(project, first)
+    assert [f.code for f in second.findings] == ["PK404"]
+    assert second.metrics == {}

@@ -24,6 +24,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _QUOTED_MAX = 80
+_FEW = 32
 _OUTSIDE = "lies outside the years 1900 to 2299"
 
 
@@ -190,6 +191,9 @@ def _decimals(spec: FieldSpec, values: list[Any]) -> ColumnResult:
     import polars as pl
 
     texts = [None if v is None else bytes(v) for v in values]
+    if len(texts) <= _FEW:  # each call of polars costs as much as some dozen values
+        plain_texts = [None if t is None or t == b"null" else t.decode() for t in texts]
+        return _by_value(spec, [t and t.strip('"') for t in plain_texts], _decimal)
     series = pl.Series(spec.name, texts, dtype=pl.Binary).cast(pl.String)
     series = series.set(series == "null", None)
     digits = spec.type.precision - spec.type.scale

@@ -49,18 +49,17 @@ class Columns:
         """The key's column, with values outside its list folded into one; null stays null."""
         if key.values is None:
             return self.of(key.expression)
-        values = list(key.values)
-        x = to_polars(key.expression)
-        folded = pl.when(x.is_null() | x.is_in(values)).then(x).otherwise(pl.lit(OTHER))
-        return self._add(("fold", key.expression, key.values), lambda: folded)
+        return self._add(("fold", key.expression, key.values), lambda: _folded(key))
 
     def filtered(self, expression: Expression, mask: Expression | None) -> str:
         """The expression's column, null where the mask doesn't hold."""
         if mask is None:
             return self.of(expression)
-        included = to_polars(mask).fill_null(False)
-        x = to_polars(expression)
-        return self._add(("filter", expression, mask), lambda: pl.when(included).then(x))
+
+        def make() -> pl.Expr:
+            return pl.when(to_polars(mask).fill_null(False)).then(to_polars(expression))
+
+        return self._add(("filter", expression, mask), make)
 
     def _add(self, key: object, make: Callable[[], pl.Expr]) -> str:
         if key not in self._names:
@@ -68,6 +67,13 @@ class Columns:
             self._names[key] = name
             self.exprs[name] = make().alias(name)
         return self._names[key]
+
+
+def _folded(key: KeyPlan) -> pl.Expr:
+    assert key.values is not None
+    x = to_polars(key.expression)
+    known = x.is_null() | x.is_in(list(key.values))
+    return pl.when(known).then(x).otherwise(pl.lit(OTHER))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,11 @@ class RowBuilder:
         self._measures = measures
         self._floors = measure_floors
         self._key_types = [polars_type(key.type) for key in plan.key]
-        self._derived = _in_order(
-            [(m.name, m.derived) for m in plan.measures if m.derived is not None]
-        )
+        derived = {m.name: m.derived for m in plan.measures if m.derived is not None}
+        self._derived = [
+            {name: to_polars(expression) for name, expression in level.items()}
+            for level in _levels(derived)
+        ]
         self._names = [c.name for c in table.columns]
         self._types = {c.name: arrow_type(c.type) for c in table.columns}
         self._key_names = [c.name for c in table.key]
@@ -73,7 +75,10 @@ class RowBuilder:
             np.full(count, min(max(watermark_ms, 0), TIME_MAX_MS))
         ).cast(_TIME)
         columns["_updated_at"] = pa.array(np.full(count, now_ms)).cast(_TIME)
-        arrays = [columns[name].cast(self._types[name]) for name in self._names]
+        arrays = [
+            columns[name] if columns[name].type == kind else columns[name].cast(kind)
+            for name, kind in self._types.items()
+        ]
         return Upserts(self._table, pa.Table.from_arrays(arrays, names=self._names))
 
     def _results(
@@ -95,9 +100,9 @@ class RowBuilder:
             results[compiled.plan.name] = result
         if self._derived:
             frame = pl.DataFrame({name: pl.from_arrow(a) for name, a in results.items()})
-            for name, expression in self._derived:
-                frame = frame.with_columns(to_polars(expression).alias(name))
-                results[name] = frame[name].to_arrow()
+            for level in self._derived:
+                frame = frame.with_columns(**level)
+                results |= {name: frame[name].to_arrow() for name in level}
         return results
 
     def _dates(self, starts: pa.Array) -> pa.Array:
@@ -106,13 +111,13 @@ class RowBuilder:
         return local.dt.date().to_arrow()
 
 
-def _in_order(derived: list[tuple[str, Expression]]) -> list[tuple[str, Expression]]:
-    """Derived measures, each after those it reads (checks have refused cycles)."""
+def _levels(derived: Mapping[str, Expression]) -> list[dict[str, Expression]]:
+    """Derived measures in stages that read the stages before (checks have refused cycles)."""
     left = dict(derived)
-    ordered = []
+    levels = []
     while left:
-        ready = [n for n, e in left.items() if not fields_of(e) & (left.keys() - {n})]
+        ready = [n for n, e in left.items() if not fields_of(e) & left.keys()]
         if not ready:
             raise ValueError(f"derived measures read each other in a circle: {sorted(left)}")
-        ordered += [(name, left.pop(name)) for name in ready]
-    return ordered
+        levels.append({name: left.pop(name) for name in ready})
+    return levels

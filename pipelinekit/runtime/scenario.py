@@ -10,24 +10,24 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import polars as pl
 
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.data import DeadLetter, RawBatch
 from pipelinekit.engine.ingest import Ingest, Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
-from pipelinekit.plan.model import Plan
+from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.expectation import Outcome, Row, compare_letters, compare_rows
 from pipelinekit.spec.document import Path
-from pipelinekit.spec.models import Step, TestSpec
+from pipelinekit.spec.models import Contains, Step, TestSpec
 from pipelinekit.types import TIMESTAMP, Kind
+from pipelinekit.windows.base import Window
 
 _TIME_OF_DAY = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
 _RESTART_BUCKETS, _RESTART_SHARDS = 3, 2
@@ -113,14 +113,17 @@ class _Scenario:
     _shards: list[ShardTime] = field(default_factory=list)
     _stores: list[PaneStore] = field(default_factory=list)
     _ingest: Ingest | None = None
+    _metric: MetricPlan = field(init=False)
     _zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     _row_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     def __post_init__(self) -> None:
-        metric = self.plan.metrics[0]
+        self._metric = metric = self.plan.metrics[0]
         zone = next((w.timezone for w in metric.grains if hasattr(w, "timezone")), "UTC")
         own_zone = getattr(metric.window, "timezone", "UTC")
         self._zone, self._row_zone = ZoneInfo(own_zone), ZoneInfo(zone)
+        if self.through is None:
+            self.plan = replace(self.plan, metrics=(replace(metric, grains=self._compared()),))
         self._now_ms = self._instant("00:00:00")
         count = 1 + max(self._partitions_named(), default=0)
         times = {p: PartitionTime(0) for p in range(count)}
@@ -156,7 +159,7 @@ class _Scenario:
 
     def outcome(self) -> Outcome:
         """The table, the dead letters and how to read times, as they stand."""
-        metric = self.plan.metrics[0]
+        metric = self._metric
         return Outcome(
             rows=tuple(self._rows.values() if self.through is None else self.through(self._slices)),
             letters=tuple(
@@ -219,7 +222,7 @@ class _Scenario:
             store.advance(watermark)
             for upserts in store.flush(self._now_ms, everything=True):
                 table = upserts.table
-                for row in pl.DataFrame(pl.from_arrow(upserts.rows)).iter_rows(named=True):
+                for row in upserts.rows.to_pylist():
                     identity = (table.name, *(row[name] for name in table.identity))
                     held = self._rows.get(identity)
                     if held is None or held.values["_version"] <= row["_version"]:
@@ -345,6 +348,15 @@ class _Scenario:
             ) from None
         epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
         return (moment - epoch) // dt.timedelta(milliseconds=1)
+
+    def _compared(self) -> tuple[Window, ...]:
+        """The grains of which a row is compared: making the others' rows would change nothing."""
+        steps = (step.expect for step in self.test.steps)
+        expected = [e for e in (self.test.expect, *steps) if e is not None]
+        rows = [r for e in expected for r in (e.contains if isinstance(e, Contains) else e)]
+        named = {row.get("grain") for row in rows}
+        finest, *coarser = self._metric.grains
+        return (finest, *(grain for grain in coarser if grain.suffix in named))
 
     def _partitions_named(self) -> list[int]:
         named = []

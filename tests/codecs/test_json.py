@@ -31,11 +31,17 @@ def field(name: str, kind: Type, *, optional: bool = True, **rest: object) -> Fi
 
 
 def decode_one(spec: FieldSpec, payload: str | bytes, headers: tuple = ()) -> object:
-    """The field's value in the one row, or the text of the refusal."""
+    """The field's value in the one row, or the text of the refusal; the same in a long batch."""
     data = payload.encode() if isinstance(payload, str) else payload
-    decoded = decoder([TIME, spec], "t").decode([data], [headers])
+    alone, among = (_first(spec, [data] * count, headers) for count in (1, 100))
+    assert alone == among or alone != alone  # NaN
+    return alone
+
+
+def _first(spec: FieldSpec, data: list[bytes], headers: tuple) -> object:
+    decoded = decoder([TIME, spec], "t").decode(data, [headers] * len(data))
     if decoded.refused:
-        assert [r.index for r in decoded.refused] == [0]
+        assert [r.index for r in decoded.refused] == list(range(len(data)))
         assert decoded.frame.height == 0
         return decoded.refused[0].detail
     return decoded.frame[spec.name].to_list()[0]

@@ -36,6 +36,7 @@ class Outcome:
     types: Mapping[str, Type]
     finest: str
     grains: tuple[str, ...]
+    id: str | None  # the source's field that names an event
     watermark_ms: int
     instant: Callable[[object], int]
     zone: ZoneInfo
@@ -46,6 +47,8 @@ class Outcome:
         return "corrected" if row.values["_late"] else "final"
 
     def value(self, row: Row, name: str) -> Any:
+        if name in self.key or name in self.measures:
+            return row.values[name]
         if name == "state":
             return self.state(row)
         if name in ("window", "window_end"):
@@ -53,8 +56,23 @@ class Outcome:
         return row.grain if name == "grain" else row.values[_OWN_NAMES.get(name, name)]
 
 
-def compare_rows(expected: Sequence[Mapping[str, Any]] | Contains, outcome: Outcome) -> str | None:
-    """None if the rows are as expected, else the difference as an aligned table."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`text` is the difference for people, the rest what an expectation would say instead.
+
+    `wrong`: by the place of what was expected, the values that are there in place of the written
+    ones, None where there is no such row or letter. `unexpected` is what nothing expects.
+    """
+
+    text: str
+    wrong: Mapping[int, Mapping[str, Any] | None]
+    unexpected: Sequence[Mapping[str, Any]]
+
+
+def compare_rows(
+    expected: Sequence[Mapping[str, Any]] | Contains, outcome: Outcome
+) -> Difference | str | None:
+    """None if the rows are as expected, a text if they can't be: no table has such columns."""
     partial = isinstance(expected, Contains)
     wanted = expected.contains if isinstance(expected, Contains) else expected
     if problem := _unknown_fields(wanted, outcome):
@@ -63,36 +81,121 @@ def compare_rows(expected: Sequence[Mapping[str, Any]] | Contains, outcome: Outc
     left = [row for row in outcome.rows if row.grain in grains]
     lines: list[tuple[str, list[str]]] = []
     columns = _columns(wanted, outcome)
-    for want in wanted:
+    instead: dict[int, Mapping[str, Any] | None] = {}
+    for place, want in enumerate(wanted):
         row = next((r for r in left if _is_same(want, r, outcome)), None)
         if row is None:
             lines.append(("missing", _shown(want, columns, outcome)))
+            instead[place] = None
             continue
         left.remove(row)
-        wrong = [n for n in want if n not in _MATCHED_BY and not _matches(want, n, row, outcome)]
-        if wrong:
+        if _wrong(want, row, outcome):
             lines.append(("expected", _shown(want, columns, outcome)))
             lines.append(("actual", _actual(row, columns, outcome)))
-    if not partial:
-        lines += [("unexpected", _actual(row, columns, outcome)) for row in left]
-    return _aligned(["", *columns], lines) if lines else None
+            instead[place] = _changed(want, row, outcome)
+    if partial:
+        left = []
+    lines += [("unexpected", _actual(row, columns, outcome)) for row in left]
+    if not lines:
+        return None
+    for place in [place for place, values in instead.items() if values is None]:
+        row = next((r for r in left if _is_in_window(wanted[place], r, outcome)), None)
+        if row is not None:  # of another key: the same place in the text
+            left.remove(row)
+            instead[place] = _changed(wanted[place], row, outcome)
+    unexpected = [_row_written(row, columns, outcome) for row in left]
+    return Difference(_aligned(["", *columns], lines), instead, unexpected)
 
 
-def compare_letters(expected: Sequence[Mapping[str, Any]], outcome: Outcome) -> str | None:
+def compare_letters(expected: Sequence[Mapping[str, Any]], outcome: Outcome) -> Difference | None:
     """None if the dead letters are just these, in any order, else what differs."""
     left = list(outcome.letters)
     lines = []
-    for want in expected:
+    missing = []
+    for place, want in enumerate(expected):
         found = next((item for item in left if _is_letter(want, *item)), None)
         if found is None:
             lines.append(f"missing     {_flow(want)}")
+            missing.append(place)
         else:
             left.remove(found)
     lines += [
         f"unexpected  {_flow({**event, 'reason': letter.reason.value})}: {letter.detail}"
         for letter, event in left
     ]
-    return "\n".join(lines) or None
+    if not lines:
+        return None
+    instead: dict[int, Mapping[str, Any] | None] = {}
+    for place in missing:  # the same event for another reason is not another event
+        same = {k: v for k, v in expected[place].items() if k != "reason"}
+        found = next((item for item in left if same and _is_letter(same, *item)), None)
+        instead[place] = None if found is None else {"reason": found[0].reason.value}
+        if found is not None:
+            left.remove(found)
+    unexpected = [_letter_written(*item, outcome) for item in left]
+    return Difference("\n".join(lines), instead, unexpected)
+
+
+def _wrong(want: Mapping[str, Any], row: Row, outcome: Outcome) -> list[str]:
+    return [n for n in want if n not in _MATCHED_BY and not _matches(want, n, row, outcome)]
+
+
+def _changed(want: Mapping[str, Any], row: Row, outcome: Outcome) -> dict[str, Any]:
+    """What must be written in place of the wrong values."""
+    return {n: _written(row, n, want[n], outcome) for n in _wrong(want, row, outcome)}
+
+
+def _row_written(row: Row, columns: Sequence[str], outcome: Outcome) -> dict[str, Any]:
+    """The row as an expectation names it: its window and key, and what the others name."""
+    named = [c for c in columns if c not in (*_MATCHED_BY, *outcome.key)]
+    identity = ["window", *(["window_end"] if "window_end" in columns else []), *outcome.key]
+    grain = {} if row.grain == outcome.finest else {"grain": row.grain}
+    values = {name: _written(row, name, None, outcome) for name in (*identity, *named)}
+    return {"window": values.pop("window"), **grain, **values}
+
+
+def _letter_written(
+    letter: DeadLetter, event: Mapping[str, Any], outcome: Outcome
+) -> dict[str, Any]:
+    """The letter as an expectation names it: by its text, its id or else all that it said."""
+    names = ["raw"] if "raw" in event else [outcome.id] if outcome.id is not None else list(event)
+    return {**{name: event.get(name) for name in names}, "reason": letter.reason.value}
+
+
+def _written(row: Row, name: str, was: Any, outcome: Outcome) -> Any:
+    """The row's value in the words of an expectation; a tolerance that was there stays."""
+    value = outcome.value(row, name)
+    if name in ("window", "window_end"):
+        return _time_written(value, row, name, outcome)
+    if isinstance(was, Mapping) and "approx" in was and value is not None:
+        return {**was, "approx": float(value)}
+    return _plainly(value)
+
+
+def _plainly(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case dt.datetime():
+            return f"{value.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        case dt.date():
+            return value.isoformat()
+        case Mapping():
+            return {key: _plainly(item) for key, item in value.items()}
+        case list():
+            return [_plainly(item) for item in value]
+        case _:
+            return value
+
+
+def _time_written(value: dt.datetime, row: Row, name: str, outcome: Outcome) -> str:
+    """The shortest way to write a window's time that is read back as the same."""
+    local = value.astimezone(outcome.zone)
+    texts = [f"{local:%H:%M}", f"{local:%H:%M:%S}", f"{local:%Y-%m-%dT%H:%M:%S}"]
+    if name == "window" and "window_date" in row.values:
+        texts.insert(0, str(row.values["window_date"]))
+    same = (text for text in texts if outcome.instant(text) == _ms(value))
+    return next(same, str(_plainly(value)))
 
 
 def _is_letter(want: Mapping[str, Any], letter: DeadLetter, event: Mapping[str, Any]) -> bool:
@@ -118,15 +221,18 @@ def _unknown_fields(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> st
 
 def _is_same(want: Mapping[str, Any], row: Row, outcome: Outcome) -> bool:
     """Whether the row is the one that is meant: same grain, window and named key columns."""
+    return _is_in_window(want, row, outcome) and all(
+        _matches(want, name, row, outcome) for name in outcome.key if name in want
+    )
+
+
+def _is_in_window(want: Mapping[str, Any], row: Row, outcome: Outcome) -> bool:
     if str(want.get("grain", outcome.finest)) != row.grain:
         return False
     if outcome.instant(want["window"]) != _ms(row.values["window_start"]):
         return False
-    if "window_end" in want and outcome.instant(want["window_end"]) != _ms(
-        row.values["window_end"]
-    ):
-        return False
-    return all(_matches(want, name, row, outcome) for name in outcome.key if name in want)
+    end = want.get("window_end")
+    return end is None or outcome.instant(end) == _ms(row.values["window_end"])
 
 
 def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> bool:
@@ -161,7 +267,7 @@ def _columns(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[str]
     if not named:
         named = dict.fromkeys(("window", *outcome.key, *outcome.measures))
     order = ("grain", "window", "window_end", *outcome.key, *outcome.measures, *_OWN_NAMES)
-    return [name for name in order if name in named]
+    return [name for name in dict.fromkeys(order) if name in named]
 
 
 def _shown(want: Mapping[str, Any], columns: Sequence[str], outcome: Outcome) -> list[str]:

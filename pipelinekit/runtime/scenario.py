@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +24,13 @@ from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
 from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.expectation import Outcome, Row, compare_letters, compare_rows
+from pipelinekit.runtime.expectation import (
+    Difference,
+    Outcome,
+    Row,
+    compare_letters,
+    compare_rows,
+)
 from pipelinekit.spec.document import Path
 from pipelinekit.spec.models import Contains, Step, TestSpec
 from pipelinekit.types import TIMESTAMP, Kind
@@ -36,10 +43,14 @@ _UNITS_PER_MS = {"s": 0.001, "ms": 1, "us": 1000}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a step expected and did not find; `path` is its place in the test."""
+    """What a step expected and did not find; `path` is its place in the test.
+
+    `difference` is what the expectation would have to say, None for a step that can't be run.
+    """
 
     path: Path
     text: str
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +67,38 @@ class Result:
         return not self.failures
 
 
-def run_test(plan: Plan, test: TestSpec, through: Through | None = None) -> Result:
+def run_test(
+    plan: Plan,
+    test: TestSpec,
+    through: Through | None = None,
+    observe: Observe | None = None,
+) -> Result:
     """Run one test of the plan's only metric.
 
     `through` sends the slices so far through a runner, and gives the rows that came out; without
-    it the engine's own panes give them.
+    it the engine's own panes give them. `observe` sees each batch and what became of it.
     """
     began = time.perf_counter()
-    scenario = _Scenario(plan, test, through)
+    scenario = _Scenario(plan, test, through, observe)
     failures: list[Failure] = []
     for number, step in enumerate(test.steps):
-        try:
-            found = scenario.step(step)
-        except ScenarioError as error:
-            found = str(error)
-        if found:
-            failures.append(Failure(("steps", number), found))
-    if test.expect is not None and (found := compare_rows(test.expect, scenario.outcome())):
-        failures.append(Failure(("expect",), found))
-    if test.expect_dead_letters is not None and (
-        found := compare_letters(test.expect_dead_letters, scenario.outcome())
-    ):
-        failures.append(Failure(("expect_dead_letters",), found))
+        _note(failures, ("steps", number), partial(scenario.step, step))
+    last = Step(expect=test.expect, expect_dead_letters=test.expect_dead_letters)
+    for name in ("expect", "expect_dead_letters"):
+        _note(failures, (name,), partial(scenario.expectation, last, name))
     seconds = time.perf_counter() - began
     return Result(plan.metrics[0].name, test.name, tuple(failures), seconds)
+
+
+def _note(failures: list[Failure], path: Path, act: Callable[[], Difference | str | None]) -> None:
+    try:
+        found = act()
+    except ScenarioError as error:
+        found = str(error)
+    if isinstance(found, Difference):
+        failures.append(Failure(path, found.text, found))
+    elif found is not None:
+        failures.append(Failure(path, found))
 
 
 class ScenarioError(Exception):
@@ -96,6 +115,7 @@ class _Message:
 
 
 Through = Callable[[Sequence[tuple[Slice, int]]], Sequence[Row]]
+Observe = Callable[[RawBatch, Slice], None]
 
 
 @dataclass(slots=True)
@@ -103,6 +123,7 @@ class _Scenario:
     plan: Plan
     test: TestSpec
     through: Through | None = None
+    observe: Observe | None = None
     _slices: list[tuple[Slice, int]] = field(default_factory=list)
     _messages: dict[tuple[int, int], _Message] = field(default_factory=dict)
     _rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
@@ -131,7 +152,7 @@ class _Scenario:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def step(self, step: Step) -> str | None:
+    def step(self, step: Step) -> Difference | str | None:
         """Carry a step out; gives what it expected and did not find."""
         if step.events is not None:
             self._deliver([self._event(e) for e in step.events])
@@ -151,10 +172,18 @@ class _Scenario:
         elif step.restart is not None:
             self._restart()
         elif step.expect is not None:
-            return compare_rows(step.expect, self.outcome())
+            return self.expectation(step, "expect")
         elif step.expect_dead_letters is not None:
-            return compare_letters(step.expect_dead_letters, self.outcome())
+            return self.expectation(step, "expect_dead_letters")
         self._settle()
+        return None
+
+    def expectation(self, step: Step, name: str) -> Difference | str | None:
+        """What differs from the step's expectation of that name, None without one."""
+        if name == "expect" and step.expect is not None:
+            return compare_rows(step.expect, self.outcome())
+        if name == "expect_dead_letters" and step.expect_dead_letters is not None:
+            return compare_letters(step.expect_dead_letters, self.outcome())
         return None
 
     def outcome(self) -> Outcome:
@@ -174,6 +203,7 @@ class _Scenario:
             },
             finest=metric.window.suffix,
             grains=tuple(w.suffix for w in metric.grains),
+            id=self.plan.source.id,
             watermark_ms=min(store.watermark_ms for store in self._stores),
             instant=self._instant,
             zone=self._zone,
@@ -207,10 +237,12 @@ class _Scenario:
             positions={m.partition: positions[m.partition] for m in messages},
         )
         result = self._ingest.take(batch, shard.partitions, times)
+        if self.observe is not None:
+            self.observe(batch, result)
         shard.partitions.update(result.partitions)
         self._slices.append((result, shard.published_ms))
-        for partial in result.partials:
-            self._stores[partial.bucket].merge(partial, self._now_ms)
+        for part in result.partials:
+            self._stores[part.bucket].merge(part, self._now_ms)
         self._letters += result.dead_letters
 
     def _settle(self) -> None:

@@ -62,3 +62,18 @@ def test_derived_measures_may_read_derived_ones(tmp_path: Path) -> None:
       - { window: "12:01", country: BE, two: 2, four: 4, mean: 2.25 }
 """
     assert outcome(tmp_path, head + EVENTS + expect).failures == ()
+
+
+def test_own_columns_go_before_those_of_the_row(tmp_path: Path) -> None:
+    head = HEAD.replace("  n: count()\n", "  events: sum(load)\n  late: count(amount)\n")
+    head = head.replace("key: [country]", "key: [{ name: state, expr: country }]")
+    expect = """    expect:
+      - { window: "12:00", state: BE, events: null, late: 1 }
+      - { window: "12:01", state: BE, events: null, late: 1 }
+"""
+    assert outcome(tmp_path / "good", head + EVENTS + expect).failures == ()
+    bad = outcome(tmp_path / "bad", head + EVENTS + expect.replace("late: 1", "late: 2"))
+    assert bad.failures[0].text.splitlines()[:2] == [
+        "          window    state  events  late",
+        "expected  12:00     BE     null    2",
+    ]

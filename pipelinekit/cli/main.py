@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "list": ("list_specs", "list_specs", "List sources, metrics and sinks."),
     "plan": ("plan", "plan", "Show what would run, as canonical text."),
     "diff": ("diff", "diff", "Say what a change of specs means."),
+    "simulate": ("simulate", "simulate", "Say how late events come, and what to allow for."),
     "explain": ("explain", "explain", "Explain the code of a finding."),
     "schema": ("schema", "schema", "Print a JSON Schema, for editors."),
     "up": ("up", "up", "Start the local stack: Kafka, ClickHouse."),

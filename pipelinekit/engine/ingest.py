@@ -106,7 +106,7 @@ class Ingest:
         references = references_ms if rows is None else references_ms[rows]
         timed = time_events(
             decoded.event_times_ms,
-            _rows_by_partition(partitions),
+            rows_by_partition(partitions),
             references,
             time,
             self._source.out_of_orderness_ms,
@@ -314,7 +314,7 @@ def _broker_times(batch: RawBatch, events: _Events) -> np.ndarray:
     return times
 
 
-def _rows_by_partition(partitions: np.ndarray) -> dict[int, np.ndarray]:
+def rows_by_partition(partitions: np.ndarray) -> dict[int, np.ndarray]:
     """Each partition's rows, in order."""
     if not len(partitions):
         return {}
@@ -377,7 +377,7 @@ def _advance(
 ) -> dict[int, PartitionTime]:
     """The partitions' time after the batch: positions, and broker times of what was read."""
     after = dict(timed)
-    rows = _rows_by_partition(batch.partitions)
+    rows = rows_by_partition(batch.partitions)
     for partition, position in batch.positions.items():
         state = after.get(partition, before[partition])
         if partition in rows:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan
+from pipelinekit.plan.estimate import VALUE_BYTES, state_estimate
+from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SourcePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.spec.expressions.render import render as render_expression
-from pipelinekit.units import format_duration
+from pipelinekit.units import format_bytes, format_duration
+
+_MANY_KEYS = 1_000
 
 
 def render(plan: Plan) -> str:
@@ -32,7 +35,7 @@ def render(plan: Plan) -> str:
             rule = f"default {field.default}"
         lines.append(f"    field {field.name}: {field.type}{unit} from {where}, {rule}")
     for metric in plan.metrics:
-        lines += _metric(metric)
+        lines += _metric(metric, source)
     for sink in plan.sinks:
         settings = " ".join(f"{k}={_setting(v)}" for k, v in sorted(sink.settings.items()))
         budget = sink.budget
@@ -43,7 +46,7 @@ def render(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metric(metric: MetricPlan) -> list[str]:
+def _metric(metric: MetricPlan, source: SourcePlan) -> list[str]:
     lines = [f"  metric {metric.name} version {metric.version} [{metric.fingerprint}]"]
     if metric.filter is not None:
         lines.append(f"    filter {render_expression(metric.filter)}")
@@ -54,7 +57,7 @@ def _metric(metric: MetricPlan) -> list[str]:
     lines.append(f"    lateness {lateness}, rows each {early} while open, {late} after")
     for table in tables_of(metric):
         lines.append(f"    table {table.name} view {table.view}: to {', '.join(metric.sinks)}")
-    lines.append(f"    state {_state(metric)}")
+    lines.append(f"    state {_state(metric, source)}")
     return lines
 
 
@@ -77,18 +80,20 @@ def _measure(measure: MeasurePlan) -> str:
     return f"{measure.name}: {measure.type}{null} = {text}{hidden}"
 
 
-def _state(metric: MetricPlan) -> str:
-    """How many windows are held at once; a row is a key's in one of them."""
-    held = []
-    for grain in metric.grains:
-        windows = 2 + metric.allowed_lateness_ms // max(grain.approximate_ms, 1)
-        held.append(f"{windows} windows of {grain.suffix}")
-    folded = 1
-    for key in metric.key:
-        if key.values is None:
-            return f"{', '.join(held)}, a row a key and window"
-        folded *= len(key.values) + 2
-    return f"{', '.join(held)}, at most {folded} rows each"
+def _state(metric: MetricPlan, source: SourcePlan) -> str:
+    """How many windows are held at once, what a row of one costs, and what all may come to."""
+    estimate = state_estimate(metric, source)
+    held = ", ".join(f"{count} windows of {grain}" for grain, count in estimate.windows)
+    growing = f" and {VALUE_BYTES} B a distinct value" if estimate.has_sets else ""
+    row = f"about {format_bytes(estimate.row_bytes)}{growing}"
+    if estimate.rows_max is None:
+        many = format_bytes(_MANY_KEYS * estimate.windows_held * estimate.row_bytes)
+        return f"{held}; a row a key and window, {row}: {_MANY_KEYS:,} keys in each are {many}"
+    rows = estimate.rows_max * estimate.windows_held
+    return (
+        f"{held}; at most {estimate.rows_max} rows each, {row}: "
+        f"at most {format_bytes(rows * estimate.row_bytes)}"
+    )
 
 
 def _setting(value: object) -> str:

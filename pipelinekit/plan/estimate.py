@@ -1,0 +1,74 @@
+"""How much state a metric holds, roughly: windows at once, rows in each, bytes of a row.
+
+The bytes are of the local runner's panes, measured to within a third on texts of a dozen characters
+(benchmarks/README.md); Beam's state is smaller, a checkpoint far smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelinekit.catalog import measure as find_measure
+from pipelinekit.measures.base import Merge
+from pipelinekit.plan.model import MetricPlan, SourcePlan
+
+_ROW_BYTES = 110  # its place in the index, its marks, the room that growing arrays keep
+_KEY_BYTES, _TUPLE_BYTES = 60, 80
+_NUMBER_BYTES, _OBJECT_BYTES, _TIMED_BYTES, _SET_BYTES = 10, 100, 240, 220
+VALUE_BYTES = 80  # of one value in a set
+
+
+@dataclass(frozen=True, slots=True)
+class StateEstimate:
+    """`windows` by grain, in the metric's order. `rows_max` of a window: None if keys are open.
+
+    `has_sets`: a row grows by VALUE_BYTES with each distinct value.
+    """
+
+    windows: tuple[tuple[str, int], ...]
+    rows_max: int | None
+    row_bytes: int
+    has_sets: bool
+
+    @property
+    def windows_held(self) -> int:
+        return sum(count for _, count in self.windows)
+
+
+def state_estimate(metric: MetricPlan, source: SourcePlan) -> StateEstimate:
+    """What the metric holds when events of all its keys come all the time."""
+    windows = tuple(
+        (grain.suffix, 2 + metric.allowed_lateness_ms // max(grain.approximate_ms, 1))
+        for grain in metric.grains
+    )
+    rows: int | None = 1
+    for key in metric.key:
+        # A list's values, all others as one, and null.
+        rows = None if rows is None or key.values is None else rows * (len(key.values) + 2)
+    sizes = [_bytes(merge, dtype) for merge, dtype in _accumulators(metric, source)]
+    keys = len(metric.key)
+    row = _ROW_BYTES + keys * _KEY_BYTES + (_TUPLE_BYTES if keys > 1 else 0) + sum(sizes)
+    return StateEstimate(windows, rows, row, has_sets=_SET_BYTES in sizes)
+
+
+def _accumulators(metric: MetricPlan, source: SourcePlan) -> list[tuple[Merge, str]]:
+    id_type = None if source.id is None else source.field(source.id).type
+    found = []
+    for measure in metric.measures:
+        if measure.measure is not None:
+            types = [a.type for a in measure.arguments]
+            kind = find_measure(measure.measure)
+            found += [
+                (a.merge, a.dtype) for a in kind.accumulators(types, measure.max_values, id_type)
+            ]
+    return found
+
+
+def _bytes(merge: Merge, dtype: str) -> int:
+    match merge:
+        case Merge.UNION:
+            return _SET_BYTES
+        case Merge.LATEST | Merge.EARLIEST:
+            return _TIMED_BYTES
+        case _:
+            return _OBJECT_BYTES if dtype == "object" else _NUMBER_BYTES

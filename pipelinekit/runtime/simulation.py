@@ -1,0 +1,264 @@
+"""The lateness advisor: what a slice of a log says about disorder, lateness and state.
+
+The rule is the engine's own (engine/lateness.py), applied to the whole slice at once: with M the
+greatest event time that a partition had shown before an event, and W = M − out_of_orderness, an
+event is in time while its window's end lies beyond W, corrects its row until the end plus the
+allowed lateness does not, and is too late then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from pipelinekit.catalog import codec as find_codec
+from pipelinekit.data import RawBatch
+from pipelinekit.engine.compile import Columns
+from pipelinekit.engine.ingest import rows_by_partition
+from pipelinekit.engine.lateness import END_OF_TIME, NO_TIME, PartitionTime, time_events
+from pipelinekit.plan.estimate import state_estimate
+from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
+from pipelinekit.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
+_DISORDER_MS = (0, *(n * SECOND_MS for n in (1, 2, 5, 10, 30, 60, 600, 3600)))
+LATENESS_MS = (0, 10 * SECOND_MS, MINUTE_MS, 10 * MINUTE_MS)
+IN_TIME_SHARE = 0.99  # of all events, with the recommended out_of_orderness
+KEPT_SHARE = 0.999  # of a metric's events, with the recommended lateness
+_STEPS_MS = (
+    *(0, 100, 200, 500),
+    *(n * SECOND_MS for n in (1, 2, 5, 10, 15, 30)),
+    *(n * MINUTE_MS for n in (1, 2, 5, 10, 15, 30)),
+    *(n * HOUR_MS for n in (1, 2, 3, 6, 12)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How many of a metric's events meet which fate at one lateness."""
+
+    lateness_ms: int
+    in_time: int
+    corrected: int
+    too_late: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The state at its greatest: rows of all grains, and about how many bytes they take."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricAdvice:
+    """`fates` with the source's declared out_of_orderness, by lateness; the declared one is there.
+
+    `recommended_ms` goes with the recommended out_of_orderness. `held` and `held_recommended` are
+    the state with what is declared and with what is recommended.
+    """
+
+    metric: str
+    window: str
+    events: int
+    fates: tuple[Fate, ...]
+    declared_ms: int
+    recommended_ms: int
+    held: Held
+    held_recommended: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the slice says. `disorder`: how many events lay at most so far behind the newest one of
+    their partition, by that distance in ms; None: farther."""
+
+    source: str
+    messages: int
+    invalid: int
+    future: int
+    partitions: int
+    first_ms: int
+    last_ms: int
+    disorder: tuple[tuple[int | None, int], ...]
+    declared_out_of_orderness_ms: int
+    recommended_out_of_orderness_ms: int
+    metrics: tuple[MetricAdvice, ...]
+
+    @property
+    def accepted(self) -> int:
+        return self.messages - self.invalid - self.future
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Events:
+    """Accepted events in the order of the slice; `greatest` is M before each."""
+
+    frame: pl.DataFrame
+    times: np.ndarray
+    partitions: np.ndarray
+    greatest: np.ndarray
+    invalid: int
+    future: int
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def simulate(plan: Plan, batches: Sequence[RawBatch], now_ms: int | None = None) -> Advice:
+    """The advice for the plan's source and metrics. `batches` are one slice, in order.
+
+    `now_ms` is the wall clock for the rule about the future, as the runner looks at it; without it
+    the broker's times are taken as they are, and a message without one is never from the future.
+    """
+    source = plan.source
+    events = _events(source, batches, now_ms)
+    behind = np.maximum(events.greatest - events.times, 0)
+    bound = _nice(_at_share(behind, IN_TIME_SHARE)) if len(events) else 0
+    return Advice(
+        source=source.name,
+        messages=sum(map(len, batches)),
+        invalid=events.invalid,
+        future=events.future,
+        partitions=len(np.unique(events.partitions)),
+        first_ms=int(events.times.min()) if len(events) else 0,
+        last_ms=int(events.times.max()) if len(events) else 0,
+        disorder=tuple(_disorder(behind)),
+        declared_out_of_orderness_ms=source.out_of_orderness_ms,
+        recommended_out_of_orderness_ms=bound,
+        metrics=tuple(_metric(metric, source, events, bound) for metric in plan.metrics),
+    )
+
+
+def _events(source: SourcePlan, batches: Sequence[RawBatch], now_ms: int | None) -> _Events:
+    decoder = find_codec(source.format)(source.fields, source.event_time)
+    frames, times, partitions, brokers = [], [], [], []
+    for batch in batches:
+        decoded = decoder.decode(batch.values, batch.headers)
+        rows = slice(None) if decoded.indices is None else decoded.indices
+        frames.append(decoded.frame)
+        times.append(decoded.event_times_ms)
+        partitions.append(batch.partitions[rows])
+        brokers.append(batch.broker_times_ms[rows])
+    time, partition, broker = map(np.concatenate, (times, partitions, brokers))
+    latest = END_OF_TIME if now_ms is None else now_ms
+    timed = time_events(
+        time,
+        rows_by_partition(partition),
+        np.where(broker < 0, latest, np.minimum(broker, latest)),
+        {int(p): PartitionTime(0) for p in np.unique(partition)},
+        0,  # then the watermark is M itself
+        source.max_future_skew_ms,
+    )
+    kept = ~timed.is_future
+    return _Events(
+        pl.concat(frames).filter(pl.Series(kept)),
+        time[kept],
+        partition[kept],
+        timed.watermarks_ms[kept],
+        sum(map(len, batches)) - len(time),
+        int(timed.is_future.sum()),
+    )
+
+
+def _metric(metric: MetricPlan, source: SourcePlan, events: _Events, bound: int) -> MetricAdvice:
+    columns = Columns()
+    keys = [columns.folded(key) for key in metric.key]
+    mask = None if metric.filter is None else columns.mask(metric.filter)
+    frame = events.frame.with_columns(*columns.exprs.values())
+    places = np.arange(len(events)) if mask is None else np.flatnonzero(frame[mask].to_numpy())
+    rows = frame.select(keys)[places]
+    times, greatest = events.times[places], events.greatest[places]
+    ends = metric.window.ends(metric.window.starts(times))
+    past = greatest - source.out_of_orderness_ms - ends  # W beyond the window's end
+    declared = metric.allowed_lateness_ms
+    lateness = sorted({*LATENESS_MS, declared})
+    new_past = greatest - bound - ends
+    needed = int(_at_share(new_past, KEPT_SHARE)) + 1 if len(places) else 0
+    recommended = max(_nice(needed), bound) if needed > 0 else bound
+    state = _State(metric, source, events, places, rows, past)
+    proposed = replace(metric, allowed_lateness_ms=recommended)
+    return MetricAdvice(
+        metric=metric.name,
+        window=metric.window.suffix,
+        events=len(places),
+        fates=tuple(_fate(past, allowed) for allowed in lateness),
+        declared_ms=declared,
+        recommended_ms=recommended,
+        held=state.held(source.out_of_orderness_ms),
+        held_recommended=_State(proposed, source, events, places, rows, new_past).held(bound),
+    )
+
+
+def _fate(past: np.ndarray, allowed: int) -> Fate:
+    is_late = past >= 0
+    too_late = int((past >= allowed).sum())
+    return Fate(allowed, int((~is_late).sum()), int(is_late.sum()) - too_late, too_late)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """What must be known of a metric's events to count the rows that are held at once."""
+
+    metric: MetricPlan
+    source: SourcePlan
+    events: _Events
+    places: np.ndarray
+    keys: pl.DataFrame
+    past: np.ndarray
+
+    def held(self, out_of_orderness_ms: int) -> Held:
+        """The rows from their first event until the job's watermark forgets their window."""
+        allowed = self.metric.allowed_lateness_ms
+        counted = self.past < allowed
+        places, keys = self.places[counted], self.keys.filter(pl.Series(counted))
+        watermarks = _job_watermark(self.events, out_of_orderness_ms)
+        change = np.zeros(len(self.events) + 1, dtype=np.int64)
+        starts = self.metric.window.starts(self.events.times[places])
+        for place, grain in enumerate(self.metric.grains):
+            own = starts if place == 0 else grain.starts(starts)
+            rows = (
+                keys.with_columns(__start=pl.Series(own), __place=pl.Series(places))
+                .group_by(*keys.columns, "__start")
+                .agg(pl.col("__place").min())
+            )
+            first = rows["__place"].to_numpy()
+            forgotten = grain.ends(rows["__start"].to_numpy()) + allowed
+            np.add.at(change, first, 1)
+            last = np.searchsorted(watermarks, forgotten, side="left")  # it moves after the merge
+            np.add.at(change, np.minimum(last + 1, len(self.events)), -1)
+        greatest = int(np.cumsum(change).max(initial=0))
+        return Held(greatest, greatest * state_estimate(self.metric, self.source).row_bytes)
+
+
+def _job_watermark(events: _Events, out_of_orderness_ms: int) -> np.ndarray:
+    """After each event the least watermark of all partitions; none is taken for idle."""
+    least = np.full(len(events), np.iinfo(np.int64).max)
+    for rows in rows_by_partition(events.partitions).values():
+        own = np.full(len(events), NO_TIME)
+        own[rows] = np.maximum(events.greatest[rows], events.times[rows])
+        least = np.minimum(least, np.maximum.accumulate(own))
+    return least - out_of_orderness_ms
+
+
+def _disorder(behind: np.ndarray) -> Iterator[tuple[int | None, int]]:
+    last = -1
+    for limit in _DISORDER_MS:
+        yield limit, int(((behind > last) & (behind <= limit)).sum())
+        last = limit
+    yield None, int((behind > last).sum())
+
+
+def _at_share(values: np.ndarray, share: float) -> int:
+    """The least value that so large a share of the values does not exceed."""
+    rank = max(0, int(np.ceil(len(values) * share)) - 1)
+    return int(np.partition(values, rank)[rank])
+
+
+def _nice(value_ms: int) -> int:
+    """The least duration a person would write that is not shorter."""
+    days = -(-value_ms // DAY_MS) * DAY_MS
+    return next((step for step in _STEPS_MS if step >= value_ms), days)

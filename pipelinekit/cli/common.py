@@ -202,12 +202,7 @@ def report_findings(
     """Findings to stdout in the format, to files as asked, a summary to stderr."""
     click.echo(rendered(format, report, documents), nl=False)
     for kind, file in reports:
-        try:
-            Path(file).write_text(rendered(kind, report, documents), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"the report {file} can't be written: {error.strerror}", help="name another file"
-            ) from error
+        write_report(file, rendered(kind, report, documents))
     if not quiet and format == "text":
         click.echo(summary(report), err=True)
 
@@ -216,13 +211,28 @@ def parse_report(
     ctx: click.Context, param: click.Parameter, values: Sequence[str]
 ) -> list[tuple[str, str]]:
     """`--report json=findings.json` as (format, file)."""
+    return parsed_reports(values, FORMATS)
+
+
+def parsed_reports(values: Sequence[str], formats: Sequence[str]) -> list[tuple[str, str]]:
+    """Each `FORMAT=FILE` as (format, file). Raises BadParameter."""
     parsed = []
     for value in values:
         kind, _, file = value.partition("=")
-        if kind not in FORMATS or not file:
-            raise click.BadParameter(f"write FORMAT=FILE, FORMAT one of {', '.join(FORMATS)}")
+        if kind not in formats or not file:
+            raise click.BadParameter(f"write FORMAT=FILE, FORMAT one of {', '.join(formats)}")
         parsed.append((kind, file))
     return parsed
+
+
+def write_report(file: str, text: str) -> None:
+    """Write what `--report` asked for. Raises UsageError."""
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the report {file} can't be written: {error.strerror}", help="name another file"
+        ) from error
 
 
 def made_ready(plan: Plan, *, quiet: bool) -> None:

@@ -64,9 +64,18 @@ tests:
 }
 
 
+_WORKFLOW = ".github/workflows/specs.yml"
+
+
 @click.command()
 @click.argument("name")
-def init(name: str) -> int:
+@click.option(
+    "--ci",
+    type=click.Choice(["github"]),
+    default=None,
+    help="Also a workflow that validates, tests and diffs the specs of each pull request.",
+)
+def init(name: str, ci: str | None) -> int:
     """Make a project in the new folder NAME: a source, a sink, a metric with its test."""
     folder = Path(name)
     if not NAME.fullmatch(folder.name.replace("-", "_")):
@@ -76,10 +85,17 @@ def init(name: str) -> int:
         )
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is there already and not empty", help="choose another name")
-    for file, text in _FILES.items():
+    files = dict(_FILES)
+    if ci is not None:
+        from pipelinekit.launch.templates import plain
+
+        files[_WORKFLOW] = plain("ci/specs.yml")
+    for file, text in files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         click.echo(f"made {path}", err=True)
     click.echo(f"next: cd {name} && pipelinekit test", err=True)
+    if ci is None:
+        click.echo("checks of each pull request: init --ci github, docs/analyst/ci.md", err=True)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from pipelinekit.cli.common import (
     Checked,
     check,
     environment_option,
+    parsed_reports,
     paths_argument,
     plans_of,
     verbosity_options,
+    write_report,
 )
 from pipelinekit.errors import UsageError
 
@@ -56,6 +59,14 @@ if TYPE_CHECKING:
     help="Say which branches of each metric its tests reached (as text or JSON).",
 )
 @click.option("--format", "format", type=click.Choice(["text", "json", "junit"]), default="text")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    callback=lambda ctx, param, values: parsed_reports(values, ["json", "junit"]),
+    metavar="FORMAT=FILE",
+    help="Also write the results to a file; may be repeated.",
+)
 @verbosity_options
 def test(
     paths: tuple[Path, ...],
@@ -65,6 +76,7 @@ def test(
     is_update: bool,
     is_coverage: bool,
     format: str,
+    reports: list[tuple[str, str]],
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -96,6 +108,8 @@ def test(
         run.test(name, loaded, shown)
     if is_update:
         return _update(run, format, quiet=quiet)
+    for kind, file in reports:
+        write_report(file, _JSON_OR_JUNIT[kind](run))
     _report(run, format, time.perf_counter() - began, quiet=quiet)
     return 1 if run.failed else 0
 
@@ -147,24 +161,32 @@ class _Run:
 def _report(run: _Run, format: str, seconds: float, *, quiet: bool) -> None:
     from pipelinekit.runtime import coverage
 
-    if format == "json":
-        found: dict[str, object] = {"tests": [_document(r, t) for r, t in run.results]}
-        if run.coverage:
-            found["coverage"] = [
-                coverage.document(name, c.reached) for name, c in run.coverage.items()
-            ]
-        click.echo(json.dumps(found, ensure_ascii=False))
-    elif format == "junit":
-        from pipelinekit.cli.render_ci import tests_junit
-
-        cases = [(r.metric, r.name, r.seconds, _why(r)) for r, _ in run.results]
-        click.echo(tests_junit(cases), nl=False)
+    if format in _JSON_OR_JUNIT:
+        click.echo(_JSON_OR_JUNIT[format](run), nl=False)
     else:
         for name, covered in run.coverage.items():
             click.echo(coverage.text(name, covered.reached), nl=False)
         if not quiet:
             count, failed = len(run.results), len(run.failed)
             click.echo(f"{count - failed} passed, {failed} failed in {seconds:.2f} s")
+
+
+def _json(run: _Run) -> str:
+    from pipelinekit.runtime import coverage
+
+    found: dict[str, object] = {"tests": [_document(r, t) for r, t in run.results]}
+    if run.coverage:
+        found["coverage"] = [coverage.document(name, c.reached) for name, c in run.coverage.items()]
+    return json.dumps(found, ensure_ascii=False) + "\n"
+
+
+def _junit(run: _Run) -> str:
+    from pipelinekit.cli.render_ci import tests_junit
+
+    return tests_junit([(r.metric, r.name, r.seconds, _why(r)) for r, _ in run.results])
+
+
+_JSON_OR_JUNIT: dict[str, Callable[[_Run], str]] = {"json": _json, "junit": _junit}
 
 
 def _update(run: _Run, format: str, *, quiet: bool) -> int:

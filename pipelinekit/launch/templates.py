@@ -23,6 +23,11 @@ def render(template: str, /, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def plain(template: str) -> str:
+    """The template of that path as it stands, for files whose own braces mean something."""
+    return (_folder() / template).read_text(encoding="utf-8")
+
+
 def _folder() -> Path:
     """In a wheel beside the code, in a checkout at its root."""
     for folder in (_PACKAGE / "templates", _PACKAGE.parent / "templates"):

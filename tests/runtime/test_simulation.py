@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelinekit.data import Outcome, RawBatch
@@ -122,6 +122,7 @@ def written(log: list[tuple[int, int, str | None, str, int]]) -> RawBatch:
     )
 
 
+@settings(max_examples=50)
 @given(logs, st.lists(st.integers(1, 59)), st.sampled_from([0, 2_000, 60_000]))
 def test_every_fate_is_the_engines(
     log: list[tuple[int, int, str | None, str, int]], cuts: list[int], bound: int
@@ -141,6 +142,7 @@ def test_every_fate_is_the_engines(
     assert sum(count for _, count in advice.disorder) == advice.accepted
 
 
+@settings(max_examples=50)
 @given(logs, st.sampled_from(["1m", "1d"]))
 def test_rows_held_are_the_engines(
     log: list[tuple[int, int, str | None, str, int]], window: str

@@ -1,0 +1,61 @@
+"""The canonical text of plans: the example project's as golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelinekit.plan.build import build
+from pipelinekit.plan.render import render
+from pipelinekit.spec.project import load
+from pipelinekit.spec.resolve import resolve
+from tests.spec.projects import METRIC, check, make_project
+
+SPECS = Path(__file__).parents[2] / "specs"
+GOLDEN = Path(__file__).parent / "golden"
+HEAD = METRIC.split("tests:")[0]
+
+
+@pytest.mark.parametrize("environment", ["local", "production"])
+def test_plans_of_the_example_project(
+    environment: str, golden: Callable[[Path, str], None]
+) -> None:
+    project, report = load(SPECS, environment)
+    assert not report.has_errors
+    plans = build(resolve(project))
+    assert [plan.job for plan in plans] == ["user_events"]
+    for plan in plans:
+        golden(GOLDEN / f"{plan.job}.{environment}.txt", render(plan))
+
+
+def state_line(folder: Path, metric: str) -> str:
+    resolved, _ = check(make_project(folder, metric=metric))
+    (plan,) = build(resolved)
+    (line,) = [line for line in render(plan).splitlines() if line.startswith("    state ")]
+    return line.removeprefix("    state ")
+
+
+def test_state_of_open_keys_is_said_for_a_thousand(tmp_path: Path) -> None:
+    assert state_line(tmp_path, HEAD) == (
+        "12 windows of 1m; a row a key and window, about 210 B: 1,000 keys in each are 2.4 MiB"
+    )
+
+
+def test_state_of_listed_keys_has_an_end(tmp_path: Path) -> None:
+    key = "[{ name: country, values: [BE, NL] }]"
+    text = HEAD.replace("[country]", key).replace("total: sum(amount)", "last: last(kind)")
+    assert state_line(tmp_path, text) == (
+        "12 windows of 1m; at most 4 rows each, about 420 B: at most 19.7 KiB"
+    )
+
+
+def test_sets_grow_with_their_values(tmp_path: Path) -> None:
+    text = HEAD.replace(
+        "total: sum(amount)", "users: { measure: count_distinct(user), max_values: 9 }"
+    ).replace("key: [country]\n", "")
+    assert state_line(tmp_path, text) == (
+        "12 windows of 1m; at most 1 rows each, about 340 B and 80 B a distinct value: "
+        "at most 4.0 KiB"
+    )

@@ -12,7 +12,7 @@ from pipelinekit.cli.common import check, environment_option, paths_argument, pl
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from pipelinekit.data import RawBatch
     from pipelinekit.plan.model import Plan
@@ -77,9 +77,9 @@ def simulate(
     from pipelinekit.runtime.simulation import simulate as run
 
     batches = _batches(plans[0], file, messages_max, seconds)
-    if not any(map(len, batches)):
-        raise UsageError("there is no message in this slice", help="take a larger one")
     advice = run(plans[0], batches, now_ms=round(time.time() * 1000) if is_topic else None)
+    if not advice.messages:
+        raise UsageError("there is no message in this slice", help="take a larger one")
     if not advice.accepted:
         raise UsageError(
             f"none of {advice.messages:,} messages is an event of the source {advice.source}",
@@ -92,15 +92,16 @@ def simulate(
 
 def _batches(
     plan: Plan, file: Path | None, messages_max: int, seconds: float
-) -> Sequence[RawBatch]:
+) -> Iterator[RawBatch]:
     from pipelinekit.runtime import recorded
 
     if file is not None:
-        return [recorded.from_file(file)]
+        yield from recorded.from_file(file)
+        return
     from pipelinekit.runtime.outside import make_source
 
     source = make_source(plan.source)
     try:
-        return recorded.from_topic(source, messages_max, seconds)
+        yield from recorded.from_topic(source, messages_max, seconds)
     finally:
         source.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.data import RawBatch
 from pipelinekit.errors import UsageError
 
-_MESSAGES_A_POLL = 20_000
+_BATCH = 20_000
 _WAIT_MS = 200
 
 
-def from_file(file: Path) -> RawBatch:
-    """A file as one batch: a message a line, or the rows of a Parquet file.
+def from_file(file: Path) -> Iterator[RawBatch]:
+    """A file's messages in order: one a line, or the rows of a Parquet file.
 
     A Parquet file with a column `value` holds messages as a log did: with `partition` and
     `timestamp` (of the broker) if it has them. Any other holds events, a field a column. Raises
@@ -27,18 +28,21 @@ def from_file(file: Path) -> RawBatch:
     """
     try:
         if file.suffix == ".parquet":
-            return _parquet(pl.read_parquet(file))
-        lines = file.read_bytes().split(b"\n")
+            for rows in pl.read_parquet(file).iter_slices(_BATCH):
+                yield _parquet(rows)
+            return
+        with file.open("rb") as opened:
+            lines = (line.rstrip(b"\r\n") for line in opened if line.strip())
+            while values := list(islice(lines, _BATCH)):
+                yield _batch(values, np.zeros(len(values), np.int32), np.full(len(values), -1))
     except (OSError, pl.exceptions.PolarsError) as error:
         why = str(error).splitlines()[0]
         raise UsageError(f"{file} can't be read: {why}") from error
-    values = [line for line in lines if line.strip()]
-    return _batch(values, np.zeros(len(values), np.int32), np.full(len(values), -1))
 
 
 def from_topic(
     source: KafkaSource, messages_max: int, seconds: float, clock: Clock | None = None
-) -> list[RawBatch]:
+) -> Iterator[RawBatch]:
     """The newest messages of each partition, as many of each, to where the topic ends now.
 
     Ends sooner after so many seconds. Raises Unreachable or Refused.
@@ -46,20 +50,18 @@ def from_topic(
     clock = clock or SystemClock()
     bounds = source.bounds()
     each = max(1, messages_max // max(1, len(bounds)))
-    reader = source.open({p: max(first, end - each) for p, (first, end) in bounds.items()})
     ends = {p: end for p, (_, end) in bounds.items()}
     at = {p: max(first, end - each) for p, (first, end) in bounds.items()}
     until_ms = clock.now_ms() + round(seconds * 1000)
-    batches = []
+    reader = source.open(at)
     try:
         while any(at[p] < end for p, end in ends.items()) and clock.now_ms() < until_ms:
-            batch = reader.poll(_MESSAGES_A_POLL, _WAIT_MS)
+            batch = reader.poll(_BATCH, _WAIT_MS)
             at |= batch.positions
             if len(batch):
-                batches.append(batch)
+                yield batch
     finally:
         reader.close()
-    return batches
 
 
 def _parquet(frame: pl.DataFrame) -> RawBatch:

@@ -8,7 +8,7 @@ allowed lateness does not, and is too late then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,6 @@ from pipelinekit.plan.estimate import state_estimate
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
 from pipelinekit.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
-_DECODED_AT_ONCE = 20_000  # values as Python objects take ten times their columns
 _DISORDER_MS = (0, *(n * SECOND_MS for n in (1, 2, 5, 10, 30, 60, 600, 3600)))
 LATENESS_MS = (0, 10 * SECOND_MS, MINUTE_MS, 10 * MINUTE_MS)
 IN_TIME_SHARE = 0.99  # of all events, with the recommended out_of_orderness
@@ -102,6 +101,7 @@ class _Events:
     times: np.ndarray
     partitions: np.ndarray
     greatest: np.ndarray
+    messages: int
     invalid: int
     future: int
 
@@ -109,8 +109,8 @@ class _Events:
         return len(self.times)
 
 
-def simulate(plan: Plan, batches: Sequence[RawBatch], now_ms: int | None = None) -> Advice:
-    """The advice for the plan's source and metrics. `batches` are one slice, in order.
+def simulate(plan: Plan, batches: Iterable[RawBatch], now_ms: int | None = None) -> Advice:
+    """The advice for the plan's source and metrics. `batches` are one slice, in order; read once.
 
     `now_ms` is the wall clock for the rule about the future, as the runner looks at it; without it
     the broker's times are taken as they are, and a message without one is never from the future.
@@ -121,7 +121,7 @@ def simulate(plan: Plan, batches: Sequence[RawBatch], now_ms: int | None = None)
     bound = _nice(_at_share(behind, IN_TIME_SHARE)) if len(events) else 0
     return Advice(
         source=source.name,
-        messages=sum(map(len, batches)),
+        messages=events.messages,
         invalid=events.invalid,
         future=events.future,
         partitions=len(np.unique(events.partitions)),
@@ -134,17 +134,20 @@ def simulate(plan: Plan, batches: Sequence[RawBatch], now_ms: int | None = None)
     )
 
 
-def _events(source: SourcePlan, batches: Sequence[RawBatch], now_ms: int | None) -> _Events:
+def _events(source: SourcePlan, batches: Iterable[RawBatch], now_ms: int | None) -> _Events:
     decoder = find_codec(source.format)(source.fields, source.event_time)
-    frames, times, partitions, brokers = [], [], [], []
-    for batch, start in ((b, s) for b in batches for s in range(0, len(b), _DECODED_AT_ONCE)):
-        part = slice(start, start + _DECODED_AT_ONCE)
-        decoded = decoder.decode(batch.values[part], batch.headers[part])
+    empty = decoder.decode([], [])
+    frames, times = [empty.frame], [empty.event_times_ms]
+    partitions, brokers = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    messages = 0
+    for batch in batches:
+        decoded = decoder.decode(batch.values, batch.headers)
         rows = slice(None) if decoded.indices is None else decoded.indices
+        messages += len(batch)
         frames.append(decoded.frame)
         times.append(decoded.event_times_ms)
-        partitions.append(batch.partitions[part][rows])
-        brokers.append(batch.broker_times_ms[part][rows])
+        partitions.append(batch.partitions[rows])
+        brokers.append(batch.broker_times_ms[rows])
     time, partition, broker = map(np.concatenate, (times, partitions, brokers))
     latest = END_OF_TIME if now_ms is None else now_ms
     timed = time_events(
@@ -161,7 +164,8 @@ def _events(source: SourcePlan, batches: Sequence[RawBatch], now_ms: int | None)
         time[kept],
         partition[kept],
         timed.watermarks_ms[kept],
-        sum(map(len, batches)) - len(time),
+        messages,
+        messages - len(time),
         int(timed.is_future.sum()),
     )
 

@@ -219,7 +219,7 @@ def test_wall_clock_stands_in_for_a_broker_that_stamps_nothing() -> None:
 
 
 def advice_of(file: Path) -> Advice:
-    return simulate(plan_of(HEAD), [from_file(file)])
+    return simulate(plan_of(HEAD), from_file(file))
 
 
 def test_file_of_lines_and_of_columns_are_the_same(tmp_path: Path) -> None:
@@ -270,6 +270,6 @@ def test_messages_of_parquet_have_partitions_and_broker_times(tmp_path: Path) ->
     frame.write_parquet(tmp_path / "x.parquet")
     advice = advice_of(tmp_path / "x.parquet")
     assert (advice.messages, advice.invalid, advice.future) == (3, 1, 1)
-    read = from_file(tmp_path / "x.parquet")
+    (read,) = from_file(tmp_path / "x.parquet")
     assert read.partitions.tolist() == [3, 5, 5]
     assert read.broker_times_ms.tolist() == [NOON] * 3

@@ -5,9 +5,6 @@ The same codec, ingest and panes as in production; only time and delivery are th
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.data import DeadLetter, RawBatch
 from pipelinekit.engine.ingest import Ingest, Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
@@ -31,14 +27,12 @@ from pipelinekit.runtime.expectation import (
     compare_letters,
     compare_rows,
 )
+from pipelinekit.runtime.words import Message, ScenarioError, Words
 from pipelinekit.spec.document import Path
 from pipelinekit.spec.models import Contains, Step, TestSpec
-from pipelinekit.types import TIMESTAMP, Kind
 from pipelinekit.windows.base import Window
 
-_TIME_OF_DAY = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
 _RESTART_BUCKETS, _RESTART_SHARDS = 3, 2
-_UNITS_PER_MS = {"s": 0.001, "ms": 1, "us": 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +95,6 @@ def _note(failures: list[Failure], path: Path, act: Callable[[], Difference | st
         failures.append(Failure(path, found))
 
 
-class ScenarioError(Exception):
-    """A step can't be carried out as it is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    value: bytes
-    headers: tuple[tuple[str, bytes | None], ...]
-    partition: int
-    broker_ms: int
-    event: Mapping[str, Any]
-
-
 Through = Callable[[Sequence[tuple[Slice, int]]], Sequence[Row]]
 Observe = Callable[[RawBatch, Slice], None]
 
@@ -125,27 +106,25 @@ class _Scenario:
     through: Through | None = None
     observe: Observe | None = None
     _slices: list[tuple[Slice, int]] = field(default_factory=list)
-    _messages: dict[tuple[int, int], _Message] = field(default_factory=dict)
+    _messages: dict[tuple[int, int], Message] = field(default_factory=dict)
     _rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     _letters: list[DeadLetter] = field(default_factory=list)
-    _ids: int = 0
     _now_ms: int = 0
     _buckets: int = 1
     _shards: list[ShardTime] = field(default_factory=list)
     _stores: list[PaneStore] = field(default_factory=list)
     _ingest: Ingest | None = None
     _metric: MetricPlan = field(init=False)
-    _zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-    _row_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    _words: Words = field(init=False)
 
     def __post_init__(self) -> None:
         self._metric = metric = self.plan.metrics[0]
         zone = next((w.timezone for w in metric.grains if hasattr(w, "timezone")), "UTC")
         own_zone = getattr(metric.window, "timezone", "UTC")
-        self._zone, self._row_zone = ZoneInfo(own_zone), ZoneInfo(zone)
+        self._words = Words(self.plan.source, self.test.base, ZoneInfo(own_zone), ZoneInfo(zone))
         if self.through is None:
             self.plan = replace(self.plan, metrics=(replace(metric, grains=self._compared()),))
-        self._now_ms = self._instant("00:00:00")
+        self._now_ms = self._words.instant("00:00:00")
         count = 1 + max(self._partitions_named(), default=0)
         times = {p: PartitionTime(0) for p in range(count)}
         self._start(times, shards=1, buckets=1, watermark=None, saved=[])
@@ -155,16 +134,16 @@ class _Scenario:
     def step(self, step: Step) -> Difference | str | None:
         """Carry a step out; gives what it expected and did not find."""
         if step.events is not None:
-            self._deliver([self._event(e) for e in step.events])
+            self._deliver([self._words.event(e) for e in step.events])
         elif step.raw is not None:
-            self._deliver([self._raw(r) for r in step.raw])
+            self._deliver([self._words.raw(r, self._now_ms) for r in step.raw])
         elif step.watermark is not None:
             for shard in self._shards:
-                shard.raise_to(self._instant(step.watermark))
+                shard.raise_to(self._words.instant(step.watermark))
         elif step.advance is not None:
             self._now_ms += step.advance
         elif step.now is not None:
-            self._now_ms = self._instant(step.now)
+            self._now_ms = self._words.instant(step.now)
         elif step.idle is not None:
             idle = [step.idle] if isinstance(step.idle, int) else step.idle
             for shard in self._shards:
@@ -205,19 +184,19 @@ class _Scenario:
             grains=tuple(w.suffix for w in metric.grains),
             id=self.plan.source.id,
             watermark_ms=min(store.watermark_ms for store in self._stores),
-            instant=self._instant,
-            zone=self._zone,
+            instant=self._words.instant,
+            zone=self._words.zone,
         )
 
     # --- delivery -------------------------------------------------------------------------------
 
-    def _deliver(self, messages: Sequence[_Message]) -> None:
+    def _deliver(self, messages: Sequence[Message]) -> None:
         for shard in self._shards:
             mine = [m for m in messages if m.partition in shard.partitions]
             if mine:
                 self._slice(shard, mine)
 
-    def _slice(self, shard: ShardTime, messages: Sequence[_Message]) -> None:
+    def _slice(self, shard: ShardTime, messages: Sequence[Message]) -> None:
         assert self._ingest is not None
         positions = {p: t.next_offset for p, t in shard.partitions.items()}
         offsets = []
@@ -299,88 +278,6 @@ class _Scenario:
             for store in self._stores:
                 store.advance(watermark)
 
-    # --- from the test's words to messages ----------------------------------------------------
-
-    def _event(self, given: Mapping[str, Any]) -> _Message:
-        """The message of an event: fields that are not given take what they can."""
-        source = self.plan.source
-        event = dict(given)
-        if source.id is not None and source.id not in event:
-            self._ids += 1
-            numbered: object = f"e{self._ids}"
-            if source.field(source.id).type.kind is Kind.INT:
-                numbered = self._ids
-            event[source.id] = numbered
-        payload: dict[str, Any] = {}
-        headers: list[tuple[str, bytes | None]] = []
-        for spec in source.fields:
-            value = self._field_value(spec, event)
-            if value is None and spec.name not in event:
-                continue
-            if spec.header is not None:
-                headers.append((spec.header, None if value is None else str(value).encode()))
-            else:
-                _place(payload, spec.paths[0], value)
-        time_ms = self._instant(event.get(source.event_time, "00:00:00"))
-        broker = event.get("broker_time")
-        return _Message(
-            value=json.dumps(payload).encode(),
-            headers=tuple(headers),
-            partition=int(event.get("partition", 0)),
-            broker_ms=time_ms if broker is None else self._instant(broker),
-            event=event,
-        )
-
-    def _raw(self, raw: Any) -> _Message:
-        value = bytes.fromhex(raw.hex) if raw.hex is not None else (raw.text or "").encode()
-        broker = self._now_ms if raw.broker_time is None else self._instant(raw.broker_time)
-        shown = raw.text if raw.text is not None else raw.hex
-        return _Message(value, (), raw.partition, broker, {"raw": shown})
-
-    def _field_value(self, spec: FieldSpec, event: Mapping[str, Any]) -> Any:
-        if spec.name in event:
-            value = event[spec.name]
-            if spec.type == TIMESTAMP and isinstance(value, str):
-                return int(self._instant(value) * _UNITS_PER_MS[spec.unit])
-            return value
-        if spec.optional or spec.default is not None:
-            return None
-        match spec.type.kind:
-            case Kind.STRING:
-                return "x"
-            case Kind.BOOL:
-                return False
-            case Kind.TIMESTAMP:
-                return int(self._instant("00:00:00") * _UNITS_PER_MS[spec.unit])
-            case Kind.DATE:
-                return self.test.base
-            case Kind.LIST:
-                return []
-            case _:
-                return 0
-
-    def _instant(self, text: object) -> int:
-        """A time of the test as epoch ms: of the base day in the metric's zone, or RFC 3339."""
-        if isinstance(text, int):
-            return text
-        written = str(text)
-        try:
-            if _TIME_OF_DAY.fullmatch(written):
-                local = dt.datetime.fromisoformat(f"{self.test.base}T{written}")
-                moment = local.replace(tzinfo=self._zone)
-            elif re.fullmatch(r"\d{4}-\d\d-\d\d", written):
-                moment = dt.datetime.fromisoformat(written).replace(tzinfo=self._row_zone)
-            else:
-                moment = dt.datetime.fromisoformat(written)
-                if moment.tzinfo is None:
-                    moment = moment.replace(tzinfo=self._zone)
-        except ValueError:
-            raise ScenarioError(
-                f'"{written}" is no time: write 12:00:05, or 2024-01-31T12:00:05Z'
-            ) from None
-        epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        return (moment - epoch) // dt.timedelta(milliseconds=1)
-
     def _compared(self) -> tuple[Window, ...]:
         """The grains of which a row is compared: making the others' rows would change nothing."""
         steps = (step.expect for step in self.test.steps)
@@ -398,9 +295,3 @@ class _Scenario:
             if step.idle is not None:
                 named += [step.idle] if isinstance(step.idle, int) else step.idle
         return named
-
-
-def _place(payload: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for step in path[:-1]:
-        payload = payload.setdefault(step, {})
-    payload[path[-1]] = value

@@ -18,7 +18,9 @@ def case(kafka, clickhouse, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
     topic = f"spiced_{tmp_path_factory.getbasetemp().name.replace('-', '_')}"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic(topic, 3, 1)])[topic].result()
+    # The log is of 2024: by its stamps the broker would delete it at its next look around.
+    wanted = NewTopic(topic, 3, 1, config={"retention.ms": "-1"})
+    admin.create_topics([wanted])[topic].result()
     send(kafka.bootstrap, topic, spiced_log(seed=7, count=20_000))
     folder = tmp_path_factory.mktemp("conformance")
     return Case(kafka.bootstrap, clickhouse.url, topic, all_metrics(), folder)

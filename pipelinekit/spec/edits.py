@@ -123,16 +123,19 @@ class Places:
             return [Edit(len(self._text[:start].rstrip(" ")), end, block)]
         if not kept:  # over several lines, and none of them stays
             return [Edit(start, end, whole)]
-        edits = []
-        for place in removed:
-            if place + 1 < len(spans):
-                edits.append(Edit(spans[place][0], spans[place + 1][0], ""))
-            else:
-                edits.append(Edit(spans[kept[-1]][1], spans[place][1], ""))
-        if added:
-            last = spans[-1][1]
-            edits.append(Edit(last, last, "".join(f", {flow(item)}" for item in added)))
-        return edits
+        # A comma may stand before the closing bracket, so what is said beside an item can stay.
+        inner = [place for place in removed if place < kept[-1]]
+        edits = [Edit(spans[place][0], spans[place + 1][0], "") for place in inner]
+        more = ", ".join(map(flow, added))
+        if kept[-1] + 1 == len(spans):
+            end = spans[-1][1]
+            return [*edits, Edit(end, end, f", {more}")] if added else edits
+        start, end = spans[kept[-1] + 1][0], spans[-1][1]
+        if self._text[end] == "," and not added:
+            end += 1
+        line = self._text.rfind("\n", 0, start) + 1
+        is_alone = not (self._text[line:start] + self._text[end : self._line_end(end)]).strip()
+        return [*edits, Edit(line - 1 if is_alone and not added else start, end, more)]
 
     # --- places in the text -----------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import pytest
 from pipelinekit.plan.build import build
 from pipelinekit.runtime.scenario import run_test
 from pipelinekit.runtime.updating import Update, update
+from tests.runtime.layouts import Layouts
 from tests.spec.projects import METRIC, check, make_project
 
 HEAD = METRIC.split("tests:")[0].replace("window:", "rollups: [1h, 1d]\nwindow:")
@@ -158,3 +159,13 @@ def test_step_that_cannot_be_run_leaves_its_test_alone(tmp_path: Path) -> None:
     assert (found.texts, found.changed) == ({}, [])
     (why,) = found.refused
     assert 'tests[0].steps[0] can\'t be run: "noon" is no time' in why
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_layout_the_tests_pass_afterwards(tmp_path: Path, seed: int) -> None:
+    text = HEAD + STEPS + Layouts(seed).draw()
+    new, found = made(tmp_path, text)
+    assert found.refused == []
+    assert new.startswith(HEAD + STEPS)
+    again, nothing = made(tmp_path / "again", new)
+    assert (again, nothing.texts) == (new, {})

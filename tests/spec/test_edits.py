@@ -100,7 +100,17 @@ def test_items_of_a_list_with_dashes(
         ("rows: []\n", [], [1, "a b"], 'rows: [1, "a b"]\n'),
         ("rows: [1]", [0], [], "rows: []"),
         ("rows: [\n  1, # one\n  2,\n  3\n]\n", [1], [4], "rows: [\n  1, # one\n  3, 4\n]\n"),
-        ("rows: [\n  1, # one\n  2\n]\n", [1], [], "rows: [\n  1\n]\n"),
+        ("rows: [\n  1, # one\n  2\n]\n", [1], [], "rows: [\n  1, # one\n]\n"),
+        ("rows: [\n  1, # one\n  2,\n  3]\n", [1, 2], [], "rows: [\n  1, # one\n  ]\n"),
+        ("rows: [\n  1, # one\n  2,\n]\n", [1], [], "rows: [\n  1, # one\n]\n"),
+        ("rows: [\n  1, # one\n  2, 3\n]\n", [1, 2], [4, 5], "rows: [\n  1, # one\n  4, 5\n]\n"),
+        ("rows: [\n  1, 2,\n  3, # three\n  4\n]\n", [0, 1], [], "rows: [\n  3, # three\n  4\n]\n"),
+        (
+            "rows: [\n  1, 2,\n  3, # three\n  4\n]\n",
+            [0, 3],
+            [5],
+            "rows: [\n  2,\n  3, # three\n  5\n]\n",
+        ),
         ("rows: [\n  1, # one\n  2\n]\n", [0, 1], [3], "rows: [3]\n"),
         (
             "- {}\n".replace("- {}", "x:\n  - rows: [aaaa]"),

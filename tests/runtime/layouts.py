@@ -18,7 +18,8 @@ class Layouts:
         letters = (
             "",
             "    expect_dead_letters: []\n",
-            "    expect_dead_letters:\n      - { id: d, reason: invalid }  # x\n      - { id: q }\n",
+            "    expect_dead_letters:\n"
+            "      - { id: d, reason: invalid }  # x\n      - { id: q }\n",
         )
         return text + self._random.choice(letters)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelinekit.cli.common import (
-    Checked,
     check,
     environment_option,
     parsed_reports,
@@ -20,12 +19,12 @@ from pipelinekit.cli.common import (
     verbosity_options,
     write_report,
 )
+from pipelinekit.cli.test_text import RENDERERS, Run, coverage_text, one
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelinekit.plan.model import Plan
-    from pipelinekit.runtime.coverage import Coverage
-    from pipelinekit.runtime.scenario import Result, Through
+    from pipelinekit.runtime.scenario import Through
     from pipelinekit.spec.project import LoadedTest
 
 
@@ -89,111 +88,70 @@ def test(
     --update changes rows and dead letters of failed tests in their files, and nothing else there;
     a test of which a step can't be run is left as it is, exit code 1.
     """
+    from pipelinekit.plan.build import build
+
     if is_update and runner != "engine":
         raise UsageError("--update takes what the engine gives", help="leave --runner out")
     checked = check(paths, environment)
     plans_of(checked)  # findings first
-    chosen = [
-        (name, loaded)
-        for name in sorted(checked.selected)
-        for loaded in checked.project.tests.get(name, ())
-        if pattern is None or pattern in name or pattern in loaded.spec.name
-    ]
+    chosen: dict[str, list[LoadedTest]] = {}
+    for name in sorted(checked.selected):
+        for loaded in checked.project.tests.get(name, ()):
+            if pattern is None or pattern in name or pattern in loaded.spec.name:
+                chosen.setdefault(name, []).append(loaded)
     if not chosen:
         raise UsageError("there is no test here", help="add tests: to a metric, see the docs")
     began = time.perf_counter()
-    run = _Run(checked, runner, is_coverage=is_coverage)
+    plans = {name: build(checked.resolved, {name})[0] for name in chosen}
     shown = "none" if format != "text" or is_update else "failed" if quiet else "all"
-    for name, loaded in chosen:
-        run.test(name, loaded, shown)
+    run = _run(chosen, plans, runner, shown, is_coverage=is_coverage)
     if is_update:
-        return _update(run, format, quiet=quiet)
+        return _update(run, plans, format, quiet=quiet)
     for kind, file in reports:
-        write_report(file, _JSON_OR_JUNIT[kind](run))
-    _report(run, format, time.perf_counter() - began, quiet=quiet)
+        write_report(file, RENDERERS[kind](run))
+    if format in RENDERERS:
+        click.echo(RENDERERS[format](run), nl=False)
+        return 1 if run.failed else 0
+    click.echo(coverage_text(run), nl=False)
+    if not quiet:
+        count, failed = len(run.results), len(run.failed)
+        seconds = time.perf_counter() - began
+        click.echo(f"{count - failed} passed, {failed} failed in {seconds:.2f} s")
     return 1 if run.failed else 0
 
 
-class _Run:
-    """Tests with what they came to; a metric's plan is built once for all of its tests."""
+def _run(
+    chosen: Mapping[str, Sequence[LoadedTest]],
+    plans: Mapping[str, Plan],
+    runner: str,
+    shown: str,
+    *,
+    is_coverage: bool,
+) -> Run:
+    """Run the tests and show them as they end: `all`, `failed` ones or `none`."""
+    from functools import partial
 
-    def __init__(self, checked: Checked, runner: str, *, is_coverage: bool) -> None:
-        self._checked = checked
-        self._runner = runner
-        self._is_coverage = is_coverage
-        self.plans: dict[str, Plan] = {}
-        self.coverage: dict[str, Coverage] = {}
-        self.results: list[tuple[Result, LoadedTest]] = []
+    from pipelinekit.runtime.suite import Suite, run_suites
 
-    @property
-    def failed(self) -> list[Result]:
-        return [result for result, _ in self.results if not result.passed]
-
-    def test(self, name: str, loaded: LoadedTest, shown: str) -> None:
-        """Run one test and show how it went, if `all` or `failed` ones are to be shown."""
-        from pipelinekit.runtime.scenario import run_test
-
-        plan = self._plan(name)
-        covered = self.coverage.get(name)
-        observe = None if covered is None else covered.see
-        result = run_test(plan, loaded.spec, _through(plan, self._runner), observe)
-        self.results.append((result, loaded))
-        if shown == "all" or (shown == "failed" and not result.passed):
-            mark = "passed" if result.passed else "FAILED"
-            click.echo(f"{mark}  {name}: {loaded.spec.name}")
-            for failure in result.failures:
-                span = loaded.document.span((*loaded.path, *failure.path))
-                click.echo(f"  {span.file}:{span.line}")
-                click.echo("\n".join(f"    {line}" for line in failure.text.splitlines()))
-
-    def _plan(self, name: str) -> Plan:
-        from pipelinekit.plan.build import build
-
-        if name not in self.plans:
-            (self.plans[name],) = build(self._checked.resolved, {name})
-            if self._is_coverage:
-                from pipelinekit.runtime.coverage import Coverage
-
-                self.coverage[name] = Coverage(self.plans[name])
-        return self.plans[name]
+    suites = [Suite(plans[name], tuple(t.spec for t in tests)) for name, tests in chosen.items()]
+    through = None if runner == "engine" else partial(_through, runner)
+    run = Run()
+    outcomes = run_suites(suites, is_coverage=is_coverage, through=through)
+    for (name, tests), outcome in zip(chosen.items(), outcomes, strict=True):
+        if outcome.reached is not None:
+            run.coverage[name] = outcome.reached
+        for result, loaded in zip(outcome.results, tests, strict=True):
+            run.results.append((result, loaded))
+            if shown == "all" or (shown == "failed" and not result.passed):
+                click.echo(one(result, loaded), nl=False)
+    return run
 
 
-def _report(run: _Run, format: str, seconds: float, *, quiet: bool) -> None:
-    from pipelinekit.runtime import coverage
-
-    if format in _JSON_OR_JUNIT:
-        click.echo(_JSON_OR_JUNIT[format](run), nl=False)
-    else:
-        for name, covered in run.coverage.items():
-            click.echo(coverage.text(name, covered.reached), nl=False)
-        if not quiet:
-            count, failed = len(run.results), len(run.failed)
-            click.echo(f"{count - failed} passed, {failed} failed in {seconds:.2f} s")
-
-
-def _json(run: _Run) -> str:
-    from pipelinekit.runtime import coverage
-
-    found: dict[str, object] = {"tests": [_document(r, t) for r, t in run.results]}
-    if run.coverage:
-        found["coverage"] = [coverage.document(name, c.reached) for name, c in run.coverage.items()]
-    return json.dumps(found, ensure_ascii=False) + "\n"
-
-
-def _junit(run: _Run) -> str:
-    from pipelinekit.cli.render_ci import tests_junit
-
-    return tests_junit([(r.metric, r.name, r.seconds, _why(r)) for r, _ in run.results])
-
-
-_JSON_OR_JUNIT: dict[str, Callable[[_Run], str]] = {"json": _json, "junit": _junit}
-
-
-def _update(run: _Run, format: str, *, quiet: bool) -> int:
+def _update(run: Run, plans: Mapping[str, Plan], format: str, *, quiet: bool) -> int:
     """Write what `update` gives and say it; 1 if a failed test stays as it is."""
     from pipelinekit.runtime.updating import update
 
-    found = update([(r, t, run.plans[r.metric]) for r, t in run.results])
+    found = update([(r, t, plans[r.metric]) for r, t in run.results])
     for file, text in found.texts.items():
         try:
             Path(file).write_text(text, encoding="utf-8", newline="")
@@ -214,10 +172,8 @@ def _update(run: _Run, format: str, *, quiet: bool) -> int:
     return 1 if found.refused else 0
 
 
-def _through(plan: Plan, runner: str) -> Through | None:
-    """The way of a test's rows through Beam, None for the engine's own."""
-    if runner == "engine":
-        return None
+def _through(runner: str, plan: Plan) -> Through:
+    """The way of a test's rows through Beam."""
     from functools import partial
 
     from pipelinekit.launch import direct, prism
@@ -228,22 +184,3 @@ def _through(plan: Plan, runner: str) -> Through | None:
     from pipelinekit.devstack.prism_distribution import program
 
     return partial(rows_through, plan, partial(prism.run_pipeline, program=program()))
-
-
-def _why(result: Result) -> str | None:
-    return "\n".join(f.text for f in result.failures) or None
-
-
-def _document(result: Result, loaded: LoadedTest) -> dict[str, object]:
-    return {
-        "metric": result.metric,
-        "name": result.name,
-        "passed": result.passed,
-        "seconds": round(result.seconds, 4),
-        "file": loaded.document.file,
-        "line": loaded.document.span(loaded.path).line,
-        "failures": [
-            {"line": loaded.document.span((*loaded.path, *f.path)).line, "text": f.text}
-            for f in result.failures
-        ],
-    }

@@ -6,7 +6,7 @@ filter. What derived measures branch on is not looked at: their rows are compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -184,7 +184,7 @@ def _may_be_null(expression: Expression, nullable: frozenset[str]) -> bool:
             return inner or function in _PARTIAL
 
 
-def places(reached: dict[Branch, int]) -> dict[str, dict[str, int]]:
+def places(reached: Mapping[Branch, int]) -> dict[str, dict[str, int]]:
     """By place its branches with their events, in the metric's order."""
     found: dict[str, dict[str, int]] = {}
     for branch, count in reached.items():
@@ -192,7 +192,7 @@ def places(reached: dict[Branch, int]) -> dict[str, dict[str, int]]:
     return found
 
 
-def text(metric: str, reached: dict[Branch, int]) -> str:
+def text(metric: str, reached: Mapping[Branch, int]) -> str:
     """A metric's coverage as an aligned table."""
     done = sum(count > 0 for count in reached.values())
     lines = [f"{metric}: {done} of {len(reached)} branches"]
@@ -204,7 +204,7 @@ def text(metric: str, reached: dict[Branch, int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def document(metric: str, reached: dict[Branch, int]) -> dict[str, object]:
+def document(metric: str, reached: Mapping[Branch, int]) -> dict[str, object]:
     """A metric's coverage for JSON."""
     listed: Sequence[dict[str, object]] = [
         {"place": b.place, "branch": b.what, "events": count} for b, count in reached.items()

@@ -18,7 +18,10 @@ from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Expression, Field
 
 EVENT_TIME = "__time"  # int64 ms
-START = "__start"
+START = "__start"  # of a window, int64 ms; what it names beside FIRST, LAST, ON_TIME: placing.py
+FIRST = "__first"
+LAST = "__last"
+ON_TIME = "__on_time"
 EVENTS = "__events"
 OTHER = "__other__"
 

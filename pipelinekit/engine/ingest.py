@@ -18,31 +18,28 @@ from pipelinekit.catalog import codec as find_codec
 from pipelinekit.data import DeadLetter, Outcome, RawBatch, Reason
 from pipelinekit.engine.compile import (
     EVENT_TIME,
+    FIRST,
+    LAST,
     START,
     Columns,
     CompiledMetric,
     compile_metric,
-    late_column,
 )
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
+from pipelinekit.engine.placing import Bounds, Placed, Timed, place
 from pipelinekit.plan.model import MetricPlan, SourcePlan
-from pipelinekit.windows.base import Window
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Which windows of a metric count: those that start in [floor, ceiling)."""
-
-    floor_ms: int = NO_TIME
-    ceiling_ms: int | None = None
+from pipelinekit.windows.session import Session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partial:
     """What a slice adds to one metric's panes of one bucket; `metric` is its name of state.
 
-    `frame`: the key columns (`key_0`, …), `__start` (of the finest window, ms), `__events`, the
-    accumulators, and `__late_<grain>` columns if any event was late. One row per key and window.
+    `frame`: the key columns (`key_0`, …), `__events`, the accumulators, and what names the windows
+    (ms): `__start`, for tumbling ones with `__late_<grain>` columns if any event was late; for
+    sliding and cumulative ones with `__first` and `__on_time`; for sessions the cut before it, with
+    `__first` and `__last`, the times of a stretch of events without a gap. One row for each
+    difference of these.
     """
 
     metric: str
@@ -90,8 +87,7 @@ class Ingest:
         self._metrics = [compile_metric(m, source, self._columns) for m in metrics]
         self._bounds = [bounds.get(m.id, Bounds()) for m in metrics]
         self._buckets = buckets
-        windows = {m.window: m.allowed_lateness_ms for m in metrics}
-        self._windows: tuple[Window, ...] = tuple(windows)
+        self._windows = tuple({m.window: None for m in metrics})
 
     def take(
         self, batch: RawBatch, time: Mapping[int, PartitionTime], references_ms: np.ndarray
@@ -149,79 +145,90 @@ class Ingest:
     def _group(
         self, events: _Events, counts: dict[tuple[str, int, Outcome], int], letters: _Letters
     ) -> list[Partial]:
-        starts = {window: window.starts(events.times) for window in self._windows}
-        ends = {window: window.ends(starts[window]) for window in self._windows}
+        timed = {w: Timed.of(w, events.times, events.watermarks) for w in self._windows}
         frame = events.frame.hstack([pl.Series(EVENT_TIME, events.times)])
         if self._columns.exprs:
             frame = frame.with_columns(*self._columns.exprs.values())
-        newest_watermark = int(events.watermarks.max())
         partials: list[Partial] = []
         for metric, bounds in zip(self._metrics, self._bounds, strict=True):
-            window = metric.plan.window
-            kept = self._select(
-                metric, bounds, frame, events, starts[window], ends[window], counts, letters
-            )
+            placed = place(metric.plan, bounds, timed[metric.plan.window])
+            kept = _select(metric, placed, frame, events, counts, letters)
             if kept is not None and not kept.any():
                 continue
-            extra = [pl.Series(START, starts[window])]
-            extra += _late_columns(
-                metric.plan, starts[window], ends[window], events, newest_watermark
-            )
             # Lazy, so that only the columns in use are filtered, in one pass with the grouping.
-            rows = frame.hstack(extra).lazy()
+            rows = frame.hstack([*placed.columns, *placed.late]).lazy()
             if kept is not None:
                 rows = rows.filter(pl.Series(kept))
-            partials += self._partials(metric, rows, [s.name for s in extra[1:]])
+            partials += self._partials(metric, rows, placed)
         return partials
 
-    def _select(
-        self,
-        metric: CompiledMetric,
-        bounds: Bounds,
-        frame: pl.DataFrame,
-        events: _Events,
-        starts: np.ndarray,
-        ends: np.ndarray,
-        counts: dict[tuple[str, int, Outcome], int],
-        letters: _Letters,
-    ) -> np.ndarray | None:
-        """Which events the metric counts, None for all; the others are accounted for."""
-        name = metric.plan.id
-        kept: np.ndarray | None = None
-        if metric.filter is not None:
-            kept = frame[metric.filter].to_numpy()
-            _count(counts, name, Outcome.FILTERED, events.partitions[~kept])
-        outside = starts < bounds.floor_ms
-        if bounds.ceiling_ms is not None:
-            outside |= starts >= bounds.ceiling_ms
-        if outside.any():
-            before = outside if kept is None else outside & kept
-            _count(counts, name, Outcome.BEFORE_START, events.partitions[before])
-            kept = ~outside if kept is None else kept & ~outside
-        too_late = ends + metric.plan.allowed_lateness_ms <= events.watermarks
-        if too_late.any():
-            refused = too_late if kept is None else too_late & kept
-            _count(counts, name, Outcome.TOO_LATE, events.partitions[refused])
-            for row in np.flatnonzero(refused):
-                letters.add_too_late(events, int(row), metric.plan.name)
-            kept = ~too_late if kept is None else kept & ~too_late
-        counted = events.partitions if kept is None else events.partitions[kept]
-        _count(counts, name, Outcome.COUNTED, counted)
-        return None if kept is None or kept.all() else kept
-
     def _partials(
-        self, metric: CompiledMetric, rows: pl.LazyFrame, late: Sequence[str]
+        self, metric: CompiledMetric, rows: pl.LazyFrame, placed: Placed
     ) -> list[Partial]:
-        keys = [pl.col(column).alias(f"key_{i}") for i, column in enumerate(metric.keys)]
-        sums = [pl.col(column).sum() for column in late]
-        frame = rows.group_by(*keys, START).agg(*metric.aggregations, *sums).collect()
+        aggregations = [*metric.aggregations, *(pl.col(s.name).sum() for s in placed.late)]
+        if isinstance(metric.plan.window, Session):
+            frame = _by_stretch(metric, rows, metric.plan.window.gap_ms, aggregations)
+        else:
+            keys = [pl.col(column).alias(f"key_{i}") for i, column in enumerate(metric.keys)]
+            windows = [s.name for s in placed.columns]
+            frame = rows.group_by(*keys, *windows).agg(*aggregations).collect()
         if self._buckets == 1:
             return [Partial(metric.plan.state_name, 0, frame)]
-        owner = pl.Series(bucket_of(frame, len(keys), self._buckets))
+        owner = pl.Series(bucket_of(frame, len(metric.keys), self._buckets))
         return [
             Partial(metric.plan.state_name, bucket, frame.filter(owner == bucket))
             for bucket in owner.unique().sort().to_list()
         ]
+
+
+def _select(
+    metric: CompiledMetric,
+    placed: Placed,
+    frame: pl.DataFrame,
+    events: _Events,
+    counts: dict[tuple[str, int, Outcome], int],
+    letters: _Letters,
+) -> np.ndarray | None:
+    """Which events the metric counts, None for all; the others are accounted for."""
+    name = metric.plan.id
+    kept: np.ndarray | None = None
+    if metric.filter is not None:
+        kept = frame[metric.filter].to_numpy()
+        _count(counts, name, Outcome.FILTERED, events.partitions[~kept])
+    if placed.outside.any():
+        before = placed.outside if kept is None else placed.outside & kept
+        _count(counts, name, Outcome.BEFORE_START, events.partitions[before])
+        kept = ~placed.outside if kept is None else kept & ~placed.outside
+    if placed.too_late.any():
+        refused = placed.too_late if kept is None else placed.too_late & kept
+        _count(counts, name, Outcome.TOO_LATE, events.partitions[refused])
+        for row in np.flatnonzero(refused):
+            letters.add_too_late(events, int(row), metric.plan.name)
+        kept = ~placed.too_late if kept is None else kept & ~placed.too_late
+    counted = events.partitions if kept is None else events.partitions[kept]
+    _count(counts, name, Outcome.COUNTED, counted)
+    return None if kept is None or kept.all() else kept
+
+
+def _by_stretch(
+    metric: CompiledMetric, rows: pl.LazyFrame, gap_ms: int, aggregations: Sequence[pl.Expr]
+) -> pl.DataFrame:
+    """A row for each stretch of a key's events without a gap, between two cuts."""
+    time, same = pl.col(EVENT_TIME), [*metric.keys, START]
+    begins = time - time.shift(1) >= gap_ms
+    for column in same:
+        begins |= pl.col(column).ne_missing(pl.col(column).shift(1))
+    stretch = begins.fill_null(True).cum_sum()
+    keys = [pl.col(column).first().alias(f"key_{i}") for i, column in enumerate(metric.keys)]
+    return (
+        rows.sort(*same, EVENT_TIME)
+        .with_columns(stretch.alias("__stretch"))
+        .group_by("__stretch")
+        .agg(*keys, pl.col(START).first(), time.min().alias(FIRST), time.max().alias(LAST),
+             *aggregations)
+        .drop("__stretch")
+        .collect()
+    )  # fmt: skip
 
 
 def bucket_of(frame: pl.DataFrame, keys: int, buckets: int) -> list[int]:
@@ -352,24 +359,6 @@ def _totals(partitions: np.ndarray) -> dict[int, int]:
         return {}
     totals = np.bincount(partitions)
     return {int(p): int(totals[p]) for p in np.flatnonzero(totals)}
-
-
-def _late_columns(
-    metric: MetricPlan,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    events: _Events,
-    newest_watermark_ms: int,
-) -> list[pl.Series]:
-    """For each grain a 0/1 column of events whose window had closed; none if no event was late."""
-    if newest_watermark_ms < int(ends.min()):
-        return []  # coarser windows end later still
-    columns = []
-    for place, grain in enumerate(metric.grains):
-        closed = ends if place == 0 else grain.ends(grain.starts(starts))
-        late = (closed <= events.watermarks).astype(np.int64)
-        columns.append(pl.Series(late_column(place), late))
-    return columns
 
 
 def _advance(

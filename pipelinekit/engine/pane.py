@@ -59,9 +59,12 @@ class Pane:
         parts: Sequence[np.ndarray],
         events: np.ndarray,
         late: np.ndarray | None,
-        now_ms: int,
+        now_ms: int | None,
     ) -> None:
-        """Add a partial's rows; `keys` are distinct, `parts` one column for each accumulator."""
+        """Add a partial's rows; `keys` are distinct, `parts` one column for each accumulator.
+
+        Without `now_ms` the rows are not yet to be written.
+        """
         slots = self._slots(keys)
         for column, part in zip(self.columns, parts, strict=True):
             _merge_into(self.state[column.name], slots, part, column.accumulator)
@@ -69,6 +72,48 @@ class Pane:
         if late is not None:
             self.late[slots] += late
         self._touch(slots, now_ms)
+
+    def add_late(self, keys: Sequence[Key], events: np.ndarray) -> None:
+        """Count late events, of keys whether they have a row here or not."""
+        slots = self._slots(keys)
+        self.late[slots] += events
+        self.changed[slots] = True
+        self.is_changed = True
+
+    def touch(self, keys: Sequence[Key], now_ms: int) -> None:
+        """The rows of these keys, where there are some, are to be written again."""
+        slots = np.fromiter(map(self.index.get, keys, repeat(-1)), np.int64, len(keys))
+        slots = slots[slots >= 0]
+        slots = slots[self.events[slots] > 0]
+        if len(slots):
+            self._touch(slots, now_ms)
+
+    def fold(self, other: Pane) -> None:
+        """Add another pane's rows, not to be written."""
+        slots = np.flatnonzero(other.events[: len(other)])
+        if len(slots):
+            keys = [other.keys[i] for i in slots.tolist()]
+            parts = [other.state[c.name][slots] for c in other.columns]
+            self.merge(keys, parts, other.events[slots], None, None)
+
+    def move(self, key: Key, to: Key) -> None:
+        """Add the key's row to that of another key, and empty it."""
+        slot = self.index.get(key)
+        if slot is None:
+            return
+        slots = np.asarray([slot])
+        parts = [self.state[c.name][slots] for c in self.columns]
+        self.merge([to], parts, self.events[slots], self.late[slots], None)
+        self.empty(slots)
+
+    def empty(self, slots: np.ndarray) -> None:
+        """The rows of these slots are no more: to be saved as such."""
+        for column in self.columns:
+            self.state[column.name][slots] = neutral_of(column.accumulator)
+        self.events[slots] = self.late[slots] = 0
+        self.dirty[slots] = False
+        self.changed[slots] = True
+        self.is_changed = True
 
     def put(self, frame: pl.DataFrame, keys: int) -> None:
         """Rows of a snapshot replace what is held; unsent ones become dirty."""
@@ -103,12 +148,25 @@ class Pane:
         self.dirty_since_ms = now_ms if self.dirty[: len(self.keys)].any() else None
 
     def take_changed(self, *, everything: bool) -> np.ndarray:
-        """The slots that changed since the last time, or all of them."""
+        """The slots that changed since the last time, or all that are not empty."""
         count = len(self.keys)
-        slots = np.arange(count) if everything else np.flatnonzero(self.changed[:count])
+        is_held = self.events[:count] | self.late[:count]
+        slots = np.flatnonzero(is_held if everything else self.changed[:count])
         self.changed[:count] = False
         self.is_changed = False
         return slots
+
+    def without_empty(self) -> None:
+        """Give back the room of emptied slots, once these are most; they must be saved by then."""
+        count = len(self.keys)
+        held = np.flatnonzero(self.events[:count] | self.late[:count])
+        if count < _CAPACITY_MIN or 2 * len(held) > count:
+            return
+        self.keys = [self.keys[i] for i in held.tolist()]
+        self.index = {key: slot for slot, key in enumerate(self.keys)}
+        self.state = {name: values[held] for name, values in self.state.items()}
+        self.events, self.late = self.events[held], self.late[held]
+        self.dirty, self.changed = self.dirty[held], self.changed[held]
 
     def _slots(self, keys: Sequence[Key]) -> np.ndarray:
         index = self.index
@@ -123,10 +181,12 @@ class Pane:
             self._grow(len(self.keys))
         return slots
 
-    def _touch(self, slots: np.ndarray, now_ms: int) -> None:
-        self.dirty[slots] = True
+    def _touch(self, slots: np.ndarray, now_ms: int | None) -> None:
         self.changed[slots] = True
         self.is_changed = True
+        if now_ms is None:
+            return
+        self.dirty[slots] = True
         if self.dirty_since_ms is None:
             self.dirty_since_ms = now_ms
 
@@ -144,6 +204,27 @@ class Pane:
             if held is None:
                 held = np.zeros(0, dtype=column.accumulator.dtype)
             self.state[column.name] = _resized(held, capacity, neutral)
+
+
+def total(
+    panes: Sequence[Pane], keys: Sequence[Key], columns: Sequence[StateColumn]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The keys' accumulators and events over several panes, as columns."""
+    state = {
+        c.name: np.full(len(keys), neutral_of(c.accumulator), dtype=c.accumulator.dtype)
+        for c in columns
+    }
+    events = np.zeros(len(keys), dtype=np.int64)
+    for pane in panes:
+        slots = np.fromiter(map(pane.index.get, keys, repeat(-1)), np.int64, len(keys))
+        places = np.flatnonzero(slots >= 0)
+        slots = slots[places]
+        if not len(slots):
+            continue
+        for c in columns:
+            _merge_into(state[c.name], places, pane.state[c.name][slots], c.accumulator)
+        events[places] += pane.events[slots]
+    return state, events
 
 
 def _resized(values: np.ndarray, capacity: int, neutral: object) -> np.ndarray:

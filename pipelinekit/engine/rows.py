@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from pipelinekit.columns import arrow_type, polars_type
 from pipelinekit.data import EPOCH_SHIFT, Table, Upserts
 from pipelinekit.engine.compile import CompiledMeasure
-from pipelinekit.engine.pane import Pane, key_series
+from pipelinekit.engine.pane import Key, key_series
 from pipelinekit.plan.model import MetricPlan
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Expression, fields_of
@@ -21,8 +22,23 @@ from pipelinekit.units import TIME_MAX_MS
 _TIME = pa.timestamp("ms", "UTC")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Changed:
+    """Rows that are to leave: key, window [start, end) in ms, accumulators and counts, aligned.
+
+    `state` holds the accumulators by their columns' names.
+    """
+
+    keys: Sequence[Key]
+    starts: np.ndarray
+    ends: np.ndarray
+    state: Mapping[str, np.ndarray]
+    events: np.ndarray
+    late: np.ndarray
+
+
 class RowBuilder:
-    """Makes the rows of one table from slots of its panes."""
+    """Makes the rows of one table."""
 
     def __init__(
         self,
@@ -43,32 +59,31 @@ class RowBuilder:
         self._names = [c.name for c in table.columns]
         self._types = {c.name: arrow_type(c.type) for c in table.columns}
         self._key_names = [c.name for c in table.key]
-        self._timezone = getattr(plan.grains[0], "timezone", None)
         self._window = next(g for g in plan.grains if g.suffix == table.grain)
 
     def build(
         self,
-        panes: Sequence[tuple[Pane, np.ndarray]],
+        changed: Sequence[Changed],
         epoch: int,
         watermark_ms: int,
         now_ms: int,
     ) -> Upserts:
-        """The upserts of these slots; the table's columns, in order."""
-        keys = [pane.keys[i] for pane, slots in panes for i in slots.tolist()]
-        counts = [len(slots) for _, slots in panes]
-        starts = np.repeat([pane.id.start_ms for pane, _ in panes], counts)
-        ends = np.repeat([pane.end_ms for pane, _ in panes], counts)
+        """The upserts of these rows; the table's columns, in order."""
+        keys = [key for part in changed for key in part.keys]
+        starts = np.concatenate([part.starts for part in changed])
         columns: dict[str, pa.Array] = {}
         for name, series in zip(self._key_names, key_series(keys, self._key_types), strict=True):
             columns[name] = series.to_arrow()
-        columns |= self._results(panes, starts)
-        events = np.concatenate([pane.events[slots] for pane, slots in panes])
+        columns |= self._results(changed, starts)
+        events = np.concatenate([part.events for part in changed])
         columns["window_start"] = pa.array(starts).cast(_TIME)
-        columns["window_end"] = pa.array(ends).cast(_TIME)
+        columns["window_end"] = pa.array(np.concatenate([part.ends for part in changed])).cast(
+            _TIME
+        )
         if self._table.is_calendar:
             columns["window_date"] = self._dates(columns["window_start"])
         columns["_events"] = pa.array(events)
-        columns["_late"] = pa.array(np.concatenate([p.late[slots] for p, slots in panes]))
+        columns["_late"] = pa.array(np.concatenate([part.late for part in changed]))
         columns["_version"] = pa.array((epoch << EPOCH_SHIFT) | events)
         count = len(keys)
         columns["_watermark"] = pa.array(
@@ -81,14 +96,12 @@ class RowBuilder:
         ]
         return Upserts(self._table, pa.Table.from_arrays(arrays, names=self._names))
 
-    def _results(
-        self, panes: Sequence[tuple[Pane, np.ndarray]], starts: np.ndarray
-    ) -> dict[str, pa.Array]:
+    def _results(self, changed: Sequence[Changed], starts: np.ndarray) -> dict[str, pa.Array]:
         results: dict[str, pa.Array] = {}
         for compiled in self._measures:
             state = {
                 column.accumulator.name: np.concatenate(
-                    [pane.state[column.name][slots] for pane, slots in panes]
+                    [part.state[column.name] for part in changed]
                 )
                 for column in compiled.columns
             }
@@ -106,8 +119,7 @@ class RowBuilder:
         return results
 
     def _dates(self, starts: pa.Array) -> pa.Array:
-        zone = getattr(self._window, "timezone", "UTC")
-        local = pl.Series(pl.from_arrow(starts)).dt.convert_time_zone(zone)
+        local = pl.Series(pl.from_arrow(starts)).dt.convert_time_zone(self._window.timezone)
         return local.dt.date().to_arrow()
 
 

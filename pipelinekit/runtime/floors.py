@@ -10,9 +10,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.ledger import Ledger
+from pipelinekit.engine.placing import Bounds
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
 from pipelinekit.spec.expressions.tree import Expression, fields_of
 
@@ -129,8 +129,7 @@ def floor_after(metric: MetricPlan, after_ms: int) -> int:
     """The next boundary of the metric's coarsest grain."""
     if after_ms == NO_TIME:
         return NO_TIME
-    coarsest = metric.grains[-1]
-    return coarsest.end(coarsest.start(after_ms))
+    return metric.grains[-1].next_start(after_ms)
 
 
 def _is_over(metric: MetricPlan, state: MetricState, watermark_ms: int) -> bool:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from pipelinekit.units import DAY_MS, HOUR_MS, WEEK_MS, format_duration
+from pipelinekit.windows.calendar import QUARTER_MS, by_quarter, local_day, midnight_ms
 
 if TYPE_CHECKING:
     import numpy as np
 
 CALENDAR_UNITS = ("1d", "1w", "1mo")
-# No time zone has moved its clock by anything but a multiple of this since 1972, so times within
-# one quarter of an hour lie in the same calendar window.
-_QUARTER_MS = 15 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +27,16 @@ class Tumbling:
 
     size_ms: int
 
+    def __str__(self) -> str:
+        return self.suffix
+
     @property
     def suffix(self) -> str:
         return format_duration(self.size_ms)
+
+    @property
+    def timezone(self) -> str:
+        return "UTC"
 
     @property
     def is_calendar(self) -> bool:
@@ -39,6 +44,10 @@ class Tumbling:
 
     @property
     def approximate_ms(self) -> int:
+        return self.size_ms
+
+    @property
+    def every_ms(self) -> int:
         return self.size_ms
 
     def starts(self, times_ms: np.ndarray) -> np.ndarray:
@@ -54,6 +63,12 @@ class Tumbling:
     def end(self, start_ms: int) -> int:
         return start_ms + self.size_ms
 
+    def next_start(self, time_ms: int) -> int:
+        return self.start(time_ms) + self.size_ms
+
+    def closed_through(self, time_ms: int) -> int:
+        return self.start(time_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class CalendarTumbling:
@@ -61,6 +76,9 @@ class CalendarTumbling:
 
     unit: str
     timezone: str = "UTC"
+
+    def __str__(self) -> str:
+        return self.unit if self.timezone == "UTC" else f"{self.unit} in {self.timezone}"
 
     @property
     def suffix(self) -> str:
@@ -74,6 +92,10 @@ class CalendarTumbling:
     def approximate_ms(self) -> int:
         return {"1d": DAY_MS, "1w": WEEK_MS, "1mo": 30 * DAY_MS + 10 * HOUR_MS}[self.unit]
 
+    @property
+    def every_ms(self) -> int:
+        return self.approximate_ms
+
     def starts(self, times_ms: np.ndarray) -> np.ndarray:
         return self._bounds(times_ms, 0)
 
@@ -81,24 +103,25 @@ class CalendarTumbling:
         return self._bounds(starts_ms, 1)
 
     def start(self, time_ms: int) -> int:
-        return _bounds(self.unit, self.timezone, time_ms // _QUARTER_MS)[0]
+        return _bounds(self.unit, self.timezone, time_ms // QUARTER_MS)[0]
 
     def end(self, start_ms: int) -> int:
-        return _bounds(self.unit, self.timezone, start_ms // _QUARTER_MS)[1]
+        return _bounds(self.unit, self.timezone, start_ms // QUARTER_MS)[1]
+
+    def next_start(self, time_ms: int) -> int:
+        return self.end(time_ms)
+
+    def closed_through(self, time_ms: int) -> int:
+        return self.start(time_ms)
 
     def _bounds(self, times_ms: np.ndarray, which: int) -> np.ndarray:
-        import numpy as np
-
-        quarters, places = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
-        bounds = [_bounds(self.unit, self.timezone, int(q))[which] for q in quarters]
-        return np.asarray(bounds, dtype=np.int64)[places]
+        return by_quarter(times_ms, lambda q: _bounds(self.unit, self.timezone, q)[which])
 
 
 @lru_cache(maxsize=4096)
 def _bounds(unit: str, timezone: str, quarter: int) -> tuple[int, int]:
     zone = ZoneInfo(timezone)
-    seconds = quarter * _QUARTER_MS // 1000
-    day = dt.datetime.fromtimestamp(seconds, zone).date()
+    day = local_day(quarter, zone)
     match unit:
         case "1d":
             first, last = day, day + dt.timedelta(days=1)
@@ -110,15 +133,4 @@ def _bounds(unit: str, timezone: str, quarter: int) -> tuple[int, int]:
             last = (first + dt.timedelta(days=32)).replace(day=1)
         case _:
             raise ValueError(f'"{unit}" is no calendar window; those are {CALENDAR_UNITS}')
-    return _midnight_ms(first, zone), _midnight_ms(last, zone)
-
-
-def _midnight_ms(day: dt.date, zone: ZoneInfo) -> int:
-    """The first instant of `day`: where midnight is skipped, the instant of the change."""
-    local = dt.datetime(day.year, day.month, day.day, tzinfo=zone)
-    instant = local.astimezone(dt.UTC)
-    if instant.astimezone(zone).date() < day:  # a gap at midnight: fold=0 lands before it
-        instant = instant.replace(minute=0, second=0)
-        while instant.astimezone(zone).date() < day:
-            instant += dt.timedelta(minutes=15)
-    return int(instant.timestamp()) * 1000
+    return midnight_ms(first, zone), midnight_ms(last, zone)

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from pipelinekit.data import DeadLetter, RawBatch, Table
-from pipelinekit.engine.ingest import Bounds, Ingest
+from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.lateness import END_OF_TIME, PartitionTime, ShardTime
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.panes import Metric, PaneRows, PaneStore, rebucket
+from pipelinekit.engine.placing import Bounds
 from pipelinekit.plan.model import MetricPlan, SourcePlan
 from pipelinekit.plan.tables import tables_of
 from tests.oracle.model import Message
@@ -43,6 +44,7 @@ class Harness:
         self._start([], -(2**62))
 
     def _start(self, saved: Sequence[PaneRows], watermark: int) -> None:
+        self._saved: list[list[PaneRows]] = []
         self._ingest = Ingest(self.source, self.metrics, self.bounds, self.buckets)
         stores = [Metric(m, tables_of(m)) for m in self.metrics]
         self._stores = [PaneStore(self.source, stores, 1) for _ in range(self.buckets)]
@@ -71,6 +73,8 @@ class Harness:
             self._slice(shard, limits)
             if self.rng.random() < 0.3:
                 self._flush()
+            if self.rng.random() < 0.2:
+                self._checkpoint()
 
     def mark_idle(self, partitions: Sequence[int]) -> None:
         """Idle partitions leave the minimum; what their shard publishes raises them."""
@@ -81,8 +85,9 @@ class Harness:
 
     def restart(self, shards: int, buckets: int) -> None:
         """A checkpoint, through bytes, and a restore at other numbers."""
-        saved = [r for store in self._stores for r in store.changed_rows(everything=True)]
-        saved = [PaneRows(r.id, _through_bytes(r.frame), r.is_full) for r in saved]
+        self._checkpoint()
+        whole_in = {r.id: n for n, rows in enumerate(self._saved) for r in rows if r.is_full}
+        saved = [r for n, rows in enumerate(self._saved) for r in rows if n >= whole_in[r.id]]
         for clock in self._clocks:
             self._times |= clock.partitions
         watermark = min((c.published_ms for c in self._clocks if c.partitions), default=-(2**62))
@@ -131,6 +136,15 @@ class Harness:
         self.ledger.add(result.counts)
         self._advance()
         self.now_ms += self.rng.choice((0, 10, 300))
+
+    def _checkpoint(self) -> None:
+        """Save what changed, some panes whole; forget what was saved of panes that are gone."""
+        saved = {r.id for rows in self._saved for r in rows}
+        live = {i for store in self._stores for i in store.pane_sizes()}
+        whole = {i for i in live if i not in saved or self.rng.random() < 0.2}
+        rows = [r for store in self._stores for r in store.changed_rows(whole)]
+        rows = [PaneRows(r.id, _through_bytes(r.frame), r.is_full) for r in rows]
+        self._saved = [[r for r in of if r.id in live] for of in (*self._saved, rows)]
 
     def _publish(self, clock: ShardTime) -> None:
         if not clock.partitions:

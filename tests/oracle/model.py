@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -37,6 +37,7 @@ class Metric:
     sizes: Sequence[int]  # window, then rollups, ms
     allowed_ms: int
     floor_ms: int = FAR_PAST
+    kind: str = "tumbling"  # others have as sizes: size and slide, period and tick, gap and cut
 
 
 @dataclass
@@ -57,6 +58,7 @@ def answer(
     """`raises[(partition, offset)]`: W was raised to that before the message at the offset."""
     out = Answer()
     panes: dict[tuple, list[tuple[Event, bool]]] = defaultdict(list)
+    counted: dict[tuple, list[tuple[Event, int]]] = defaultdict(list)
     for partition, messages in log.items():
         greatest, watermark = FAR_PAST, FAR_PAST
         for offset, message in enumerate(messages):
@@ -73,7 +75,7 @@ def answer(
             out.ledger[("", partition, "accepted")] += 1
             refused = []
             for metric in metrics:
-                outcome = place(metric, event, watermark, panes)
+                outcome = place(metric, event, watermark, panes, counted)
                 out.ledger[(metric.name, partition, outcome)] += 1
                 if outcome == "too_late":
                     refused.append(metric.name)
@@ -82,6 +84,10 @@ def answer(
             greatest = max(greatest, event["t"])
             watermark = max(watermark, greatest - bound_ms)
     by_name = {m.name: m for m in metrics}
+    for (name, key), found in counted.items():
+        spread = {"cumulative": ticks, "session": sessions}[by_name[name].kind]
+        for size, start, entries in spread(by_name[name], found):
+            panes[(name, size, key, start)] = entries
     for (name, size, key, start), entries in panes.items():
         events = [e for e, _ in entries]
         row = {column: make(events) for column, make in by_name[name].results.items()}
@@ -90,20 +96,61 @@ def answer(
     return out
 
 
-def place(metric: Metric, event: Event, watermark: int, panes: dict) -> str:
+def place(metric: Metric, event: Event, watermark: int, panes: dict, counted: dict) -> str:
     """Put the event into the metric's windows, or say why not."""
     if not metric.keep(event):
         return "filtered"
-    finest = metric.sizes[0]
-    start = event["t"] // finest * finest
+    key, t, allowed = metric.key(event), event["t"], metric.allowed_ms
+    unit = metric.sizes[1] if metric.kind in ("sliding", "session") else metric.sizes[0]
+    start = t // unit * unit  # of the last window, the period, the stretch between two cuts
     if start < metric.floor_ms:
         return "before_start"
-    if start + finest + metric.allowed_ms <= watermark:
+    if (t if metric.kind == "session" else start + metric.sizes[0]) + allowed <= watermark:
         return "too_late"
+    if metric.kind in ("cumulative", "session"):
+        counted[(metric.name, key)].append((event, watermark))
+        return "counted"
+    if metric.kind == "sliding":
+        size = metric.sizes[0]
+        for own in range(start - size + unit, start + 1, unit):
+            if own >= metric.floor_ms and own + size + allowed > watermark:
+                panes[(metric.name, size, key, own)].append((event, own + size <= watermark))
+        return "counted"
     for size in metric.sizes:
-        own = event["t"] // size * size
-        panes[(metric.name, size, metric.key(event), own)].append((event, own + size <= watermark))
+        own = t // size * size
+        panes[(metric.name, size, key, own)].append((event, own + size <= watermark))
     return "counted"
+
+
+def ticks(metric: Metric, found: list[tuple[Event, int]]) -> Iterator[tuple[int, int, list]]:
+    """A row for each tick that was the first open one of an event: all up to it."""
+    period, tick = metric.sizes
+    first_open: dict[int, list[tuple[Event, int, int]]] = defaultdict(list)
+    for event, watermark in found:
+        start = event["t"] // period * period
+        ends = [min(e, start + period) for e in range(start + tick, start + period + tick, tick)]
+        end = next(e for e in ends if e > event["t"] and e + metric.allowed_ms > watermark)
+        first_open[start].append((event, watermark, end))
+    for start, entries in first_open.items():
+        for end in {e for _, _, e in entries}:
+            yield end - start, start, [(ev, end <= w) for ev, w, e in entries if e <= end]
+
+
+def sessions(metric: Metric, found: list[tuple[Event, int]]) -> Iterator[tuple[int, int, list]]:
+    """A row for each stretch of events without a gap, cut at fixed times."""
+    gap, cut = metric.sizes
+    stretch: list[Event] = []
+    for event in [*sorted((e for e, _ in found), key=lambda e: e["t"]), None]:
+        if stretch and (
+            event is None
+            or event["t"] - stretch[-1]["t"] >= gap
+            or event["t"] // cut != stretch[-1]["t"] // cut
+        ):
+            start, last = stretch[0]["t"], stretch[-1]["t"]
+            end = min(last + gap, (last // cut + 1) * cut)
+            yield end - start, start, [(e, False) for e in stretch]
+            stretch = []
+        stretch.append(event)  # type: ignore[arg-type]
 
 
 def parse(value: bytes | None) -> Event | None:

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
-from pipelinekit.engine.ingest import Bounds
+from pipelinekit.engine.placing import Bounds
 from pipelinekit.plan.model import KeyPlan
+from pipelinekit.windows.cumulative import Cumulative
+from pipelinekit.windows.session import Session
+from pipelinekit.windows.sliding import Sliding
 from pipelinekit.windows.tumbling import Tumbling
 from tests import plans
 from tests.oracle import model
@@ -42,6 +45,12 @@ _MEASURES = [
     plans.measure("any_bot", "any_true(bot)"),
     plans.measure("all_big", "all_true(load > 5)"),
 ]
+_FEW = [
+    plans.measure("n", "count()"),
+    plans.measure("loads", "sum(load)"),
+    plans.measure("users", "count_distinct(user)", max_values=3),
+    plans.measure("last_user", "last(user)", filter="kind != 'click'"),
+]
 _MEASURES.append(plans.derived("share", "views / n", _MEASURES))
 METRICS = [
     plans.metric(
@@ -60,6 +69,24 @@ METRICS = [
     ),
     plans.metric("total", [plans.measure("n", "count()")], allowed_ms=5_000),
     plans.metric("floored", [plans.measure("n", "count()")], key=["kind"], allowed_ms=30_000),
+    plans.metric("slid", _FEW, key=["country"], window=Sliding(60_000, 20_000), allowed_ms=25_000),
+    plans.metric("slid_floored", _FEW, window=Sliding(60_000, 10_000), allowed_ms=0),
+    plans.metric(
+        "so_far",
+        _FEW,
+        key=["country"],
+        window=Cumulative(Tumbling(300_000), 40_000),  # the last tick of a period is a short one
+        allowed_ms=30_000,
+    ),
+    plans.metric("visits", _FEW, key=["user"], window=Session(30_000, 200_000), allowed_ms=60_000),
+    plans.metric(
+        "short_visits",
+        _FEW,
+        key=["country", "kind"],
+        window=Session(10_000, 60_000),
+        filter="not bot",
+        allowed_ms=0,
+    ),
 ]
 
 
@@ -139,6 +166,35 @@ MODEL = [
     ),
 ]
 
+_FEW_RESULTS = {
+    "n": len,
+    "loads": lambda es: _total(es, "load"),
+    "users": _distinct,
+    "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
+}
+MODEL += [
+    model.Metric(
+        "slid", lambda e: (e["country"],), lambda e: True, _FEW_RESULTS, (60_000, 20_000), 25_000,
+        kind="sliding",
+    ),
+    model.Metric(
+        "slid_floored", lambda e: (), lambda e: True, _FEW_RESULTS, (60_000, 10_000), 0, FLOOR_MS,
+        kind="sliding",
+    ),
+    model.Metric(
+        "so_far", lambda e: (e["country"],), lambda e: True, _FEW_RESULTS, (300_000, 40_000),
+        30_000, kind="cumulative",
+    ),
+    model.Metric(
+        "visits", lambda e: (e["user"],), lambda e: True, _FEW_RESULTS, (30_000, 200_000), 60_000,
+        kind="session",
+    ),
+    model.Metric(
+        "short_visits", lambda e: (e["country"], e["kind"]), lambda e: not e["bot"], _FEW_RESULTS,
+        (10_000, 60_000), 0, kind="session",
+    ),
+]  # fmt: skip
+
 # Mostly forward in time, with jumps back into and beyond the allowed lateness, and ahead.
 _STEPS = st.sampled_from([0, 100, 1_000, 5_000, 20_000, 61_000])
 _BACK = st.sampled_from([0, 0, 0, 500, 2_000, 2_001, 30_000, 60_000, 62_000, 125_000, 400_000])
@@ -209,7 +265,7 @@ def test_engine_agrees_with_the_naive_model(
         shards=shards,
         buckets=buckets,
         rng=rng,
-        bounds={"floored": Bounds(FLOOR_MS)},
+        bounds={"floored": Bounds(FLOOR_MS), "slid_floored": Bounds(FLOOR_MS)},
         rows_max=rows_max,
     )
     limits = dict.fromkeys(log, 0)

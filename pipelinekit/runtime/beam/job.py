@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelinekit.engine.ingest import Bounds
+from pipelinekit.engine.placing import Bounds
 from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.runtime.floors import MetricState
 

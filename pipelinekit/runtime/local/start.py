@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from pipelinekit.engine.ingest import Bounds
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime
+from pipelinekit.engine.placing import Bounds
 from pipelinekit.errors import Refused
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.floors import continued, continued_ledger, fresh

@@ -1,0 +1,1 @@
+"""How each kind of window keeps its panes: one file a kind."""

@@ -96,6 +96,9 @@ class Column:
     unsigned: bool = False  # counts and versions: UInt64 where the store has it
 
 
+OVERLAPPING = "overlapping windows"  # in the comment of a table whose rows must not be added up
+
+
 class PartitionBy(Enum):
     """By which piece of `window_start` a store may partition a table."""
 
@@ -121,8 +124,9 @@ class Table:
     is_calendar: bool  # has window_date
     partition_by: PartitionBy
     retired_after_ms: int | None  # how long rows are kept; None = for ever
-    comment: str  # pipelinekit:<metric>:<version>:<fingerprint>
+    comment: str  # pipelinekit:<metric>:<version>:<fingerprint>[ OVERLAPPING]
     description: str = ""
+    is_overlapping: bool = False  # an event counts in several rows of a key
 
     @property
     def view(self) -> str:

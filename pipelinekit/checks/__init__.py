@@ -30,6 +30,7 @@ from pipelinekit.checks.windows import (
     EmitMeetsSlo,
     LatenessCoversDisorder,
     RollupsNest,
+    WindowsFitTheMetric,
 )
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.resolve import Resolved
@@ -49,6 +50,7 @@ RULES: tuple[Rule, ...] = (
     SomethingIsShown(),
     MeasuresAreReached(),
     RollupsNest(),
+    WindowsFitTheMetric(),
     EmitFits(),
     EmitMeetsSlo(),
     LatenessCoversDisorder(),

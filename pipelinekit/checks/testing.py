@@ -14,6 +14,7 @@ from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.models import PARTITION_MAX, Contains, Expected, Step
 from pipelinekit.spec.project import LoadedTest
 from pipelinekit.spec.resolve import Resolved, ResolvedMetric
+from pipelinekit.windows.cumulative import Cumulative
 
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.ASCII)
 _OF_DELIVERY = ("partition", "broker_time")
@@ -113,6 +114,9 @@ class ExpectationsNameColumns:
                 if "window" not in row:
                     message = "the expected row names no window"
                     yield _found(self.code, test, path, message, 'add window: "12:00", its start')
+                if isinstance(metric.grains[0], Cumulative) and "window_end" not in row:
+                    message = "the expected row names no window_end: of which tick it is"
+                    yield _found(self.code, test, path, message, 'add window_end: "12:01"')
                 if row.get("grain", grains[0]) not in grains:
                     message = f'the metric has no grain "{str(row["grain"])[:60]}"'
                     help = f"its grains are {', '.join(grains)}"

@@ -9,8 +9,10 @@ from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.resolve import Resolved
 from pipelinekit.units import DAY_MS, format_duration
 from pipelinekit.windows.base import Window
+from pipelinekit.windows.session import Session
 from pipelinekit.windows.tumbling import CalendarTumbling, Tumbling
 
+_KINDS = ("sliding", "session", "cumulative")
 _EMIT_MIN_MS = 50
 _NEW_YEAR_MS = 1_704_067_200_000  # of 2024
 _EARLY_DEFAULT_MS = 200
@@ -25,6 +27,8 @@ class RollupsNest:
         for metric in resolved.metrics.values():
             place = at(self.code, metric)
             own = metric.grains[0]
+            if not isinstance(own, Tumbling | CalendarTumbling):
+                continue  # that is PK351
             for number, coarse in enumerate(metric.grains[1:]):
                 before = metric.grains[number]
                 why = _why_not_nested(own, coarse)
@@ -123,4 +127,39 @@ class LatenessCoversDisorder:
                     f"the source declares ({format_duration(bound)})",
                     ("lateness", "allowed"),
                     "raise it, or set 0s if no corrections are wanted",
+                )
+
+
+class WindowsFitTheMetric:
+    """A session needs a key; rollups are sums of tumbling windows; a session has no early rows."""
+
+    code = "PK351"
+
+    def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
+        for metric in resolved.metrics.values():
+            window, place = metric.grains[0], at(self.code, metric)
+            is_tumbling = isinstance(window, Tumbling | CalendarTumbling)
+            if metric.spec.rollups and not is_tumbling:
+                kind = next(k for k in _KINDS if getattr(metric.spec.window, k) is not None)
+                yield place.error(
+                    f"rollups are sums of tumbling windows, and this one is {kind}",
+                    ("rollups",),
+                    "give the coarser grain a metric of its own",
+                    key=True,
+                )
+            if not isinstance(window, Session):
+                continue
+            if not metric.key:
+                yield place.error(
+                    "a session is of a key, and the metric has none",
+                    ("window", "session"),
+                    "add key: with what sessions are of, such as session_id or user_id",
+                    key=True,
+                )
+            if metric.spec.emit is not None and "emit" not in metric.loaded.defaulted:
+                yield place.warning(
+                    "a session's row leaves once, at the end: emit has no effect",
+                    ("emit",),
+                    "leave it out",
+                    key=True,
                 )

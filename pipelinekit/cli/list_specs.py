@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pipelinekit.cli.common import Checked, check, environment_option, paths_argument
+from pipelinekit.spec.models import WindowSpec
 
 Row = dict[str, str | int]
 
@@ -58,13 +59,20 @@ def _metric(checked: Checked, name: str) -> Row:
         "metric": name,
         "source": spec.source,
         "key": ", ".join(k.name for k in spec.key) or "–",
-        "window": " + ".join([spec.window.tumbling, *(r.size for r in spec.rollups)]),
+        "window": " + ".join([_window(spec.window), *(r.size for r in spec.rollups)]),
         "lateness": format_duration(spec.lateness.allowed),
         "sink": ", ".join(spec.sink),
         "tests": len(checked.project.tests.get(name, ())),
         "owner": spec.owner or "–",
         "file": loaded.document.file,
     }
+
+
+def _window(spec: WindowSpec) -> str:
+    if spec.session is not None:
+        return f"session {spec.session}"
+    length = spec.tumbling or spec.sliding or spec.cumulative or "–"
+    return length if spec.every is None else f"{length} every {spec.every}"
 
 
 def _source(checked: Checked, name: str) -> Row:

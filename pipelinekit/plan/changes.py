@@ -131,8 +131,7 @@ def _text(expression: Expression | None) -> str:
 
 
 def _grain(window: Window) -> str:
-    zone = getattr(window, "timezone", "UTC")
-    return window.suffix if zone == "UTC" else f"{window.suffix} in {zone}"
+    return str(window)
 
 
 def _slo(metric: MetricPlan) -> str:

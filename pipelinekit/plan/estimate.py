@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pipelinekit.catalog import measure as find_measure
 from pipelinekit.measures.base import Merge
 from pipelinekit.plan.model import MetricPlan, SourcePlan
+from pipelinekit.windows.base import Window
+from pipelinekit.windows.cumulative import Cumulative
 
 _ROW_BYTES = 110  # its place in the index, its marks, the room that growing arrays keep
 _KEY_BYTES, _TUPLE_BYTES = 60, 80
@@ -37,10 +39,7 @@ class StateEstimate:
 
 def state_estimate(metric: MetricPlan, source: SourcePlan) -> StateEstimate:
     """What the metric holds when events of all its keys come all the time."""
-    windows = tuple(
-        (grain.suffix, 2 + metric.allowed_lateness_ms // max(grain.approximate_ms, 1))
-        for grain in metric.grains
-    )
+    windows = tuple((g.suffix, _windows(g, metric.allowed_lateness_ms)) for g in metric.grains)
     rows: int | None = 1
     for key in metric.key:
         # A list's values, all others as one, and null.
@@ -49,6 +48,13 @@ def state_estimate(metric: MetricPlan, source: SourcePlan) -> StateEstimate:
     keys = len(metric.key)
     row = _ROW_BYTES + keys * _KEY_BYTES + (_TUPLE_BYTES if keys > 1 else 0) + sum(sizes)
     return StateEstimate(windows, rows, row, has_sets=_SET_BYTES in sizes)
+
+
+def _windows(window: Window, allowed_ms: int) -> int:
+    """How many are held at once; of a cumulative one its ticks, and the total before them."""
+    open_ms = window.every_ms if isinstance(window, Cumulative) else window.approximate_ms
+    held = 1 + (open_ms + allowed_ms) // max(window.every_ms, 1)
+    return held + 1 if isinstance(window, Cumulative) else held
 
 
 def _accumulators(metric: MetricPlan, source: SourcePlan) -> list[tuple[Merge, str]]:

@@ -10,6 +10,7 @@ from pipelinekit.connectors.base import Budget
 from pipelinekit.spec.expressions.tree import Expression
 from pipelinekit.types import Type
 from pipelinekit.windows.base import Window
+from pipelinekit.windows.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,12 @@ class MetricPlan:
     @property
     def window(self) -> Window:
         return self.grains[0]
+
+    def closed_through(self, grain: Window, watermark_ms: int) -> int:
+        """The end of the grain's last closed window; a session's row is closed when it leaves."""
+        is_session = isinstance(grain, Session)
+        passed = watermark_ms - self.allowed_lateness_ms if is_session else watermark_ms
+        return grain.closed_through(passed)
 
 
 @dataclass(frozen=True, slots=True)

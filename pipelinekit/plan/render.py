@@ -52,6 +52,8 @@ def _metric(metric: MetricPlan, source: SourcePlan) -> list[str]:
         lines.append(f"    filter {render_expression(metric.filter)}")
     lines += [f"    key {_key(key)}" for key in metric.key]
     lines += [f"    measure {_measure(measure)}" for measure in metric.measures]
+    if str(metric.window) != metric.window.suffix:
+        lines.append(f"    window {metric.window}")
     lateness = format_duration(metric.allowed_lateness_ms)
     early, late = format_duration(metric.emit_early_ms), format_duration(metric.emit_late_ms)
     lines.append(f"    lateness {lateness}, rows each {early} while open, {late} after")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pipelinekit.data import Column, PartitionBy, SinkSchema, Table
+from pipelinekit.data import OVERLAPPING, Column, PartitionBy, SinkSchema, Table
 from pipelinekit.plan.model import MeasurePlan, MetricPlan, Plan
 from pipelinekit.types import Kind
 from pipelinekit.units import DAY_MS
 from pipelinekit.windows.base import Window
+from pipelinekit.windows.cumulative import Cumulative
+from pipelinekit.windows.sliding import CalendarSliding, Sliding
 
 _KEPT_MS = 30 * DAY_MS  # rows of grains below an hour stay hot for 30 days
 _DAILY_PARTITIONS_BELOW_MS = DAY_MS // 24
@@ -34,7 +36,8 @@ def table_name(metric: str, version: int, grain: str) -> str:
 
 def _table(metric: MetricPlan, place: int, window: Window) -> Table:
     grain = window.suffix
-    fine = window.approximate_ms < _DAILY_PARTITIONS_BELOW_MS
+    is_overlapping = isinstance(window, Sliding | CalendarSliding | Cumulative)
+    fine = window.every_ms < _DAILY_PARTITIONS_BELOW_MS
     return Table(
         name=table_name(metric.name, metric.version, grain),
         metric=metric.name,
@@ -46,7 +49,9 @@ def _table(metric: MetricPlan, place: int, window: Window) -> Table:
         is_calendar=window.is_calendar,
         partition_by=PartitionBy.DAY if fine else PartitionBy.MONTH,
         retired_after_ms=_KEPT_MS if fine else None,
-        comment=f"pipelinekit:{metric.name}:{metric.version}:{metric.fingerprint}",
+        is_overlapping=is_overlapping,
+        comment=f"pipelinekit:{metric.name}:{metric.version}:{metric.fingerprint}"
+        + (f" {OVERLAPPING}" if is_overlapping else ""),
         description=metric.description,
     )
 

@@ -44,7 +44,7 @@ class Step:
 
 def alignment_ms(plan: Plan) -> int:
     """How far a partition may run ahead of its shard's others in a catch-up."""
-    return 2 * max(m.window.approximate_ms for m in plan.metrics)
+    return 2 * max(m.window.every_ms for m in plan.metrics)
 
 
 @dataclass(slots=True, eq=False)

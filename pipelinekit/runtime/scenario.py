@@ -119,8 +119,8 @@ class _Scenario:
 
     def __post_init__(self) -> None:
         self._metric = metric = self.plan.metrics[0]
-        zone = next((w.timezone for w in metric.grains if hasattr(w, "timezone")), "UTC")
-        own_zone = getattr(metric.window, "timezone", "UTC")
+        zone = next((w.timezone for w in metric.grains if w.is_calendar), "UTC")
+        own_zone = metric.window.timezone
         self._words = Words(self.plan.source, self.test.base, ZoneInfo(own_zone), ZoneInfo(zone))
         if self.through is None:
             self.plan = replace(self.plan, metrics=(replace(metric, grains=self._compared()),))

@@ -22,6 +22,7 @@ from pipelinekit.engine.lateness import END_OF_TIME, NO_TIME, PartitionTime, tim
 from pipelinekit.plan.estimate import state_estimate
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
 from pipelinekit.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from pipelinekit.windows.session import Session
 
 _DISORDER_MS = (0, *(n * SECOND_MS for n in (1, 2, 5, 10, 30, 60, 600, 3600)))
 LATENESS_MS = (0, 10 * SECOND_MS, MINUTE_MS, 10 * MINUTE_MS)
@@ -178,7 +179,9 @@ def _metric(metric: MetricPlan, source: SourcePlan, events: _Events, bound: int)
     places = np.arange(len(events)) if mask is None else np.flatnonzero(frame[mask].to_numpy())
     rows = frame.select(keys)[places]
     times, greatest = events.times[places], events.greatest[places]
-    ends = metric.window.ends(metric.window.starts(times))
+    # A session's event is too late by its own time: when the session ends isn't known yet.
+    is_session = isinstance(metric.window, Session)
+    ends = times if is_session else metric.window.ends(metric.window.starts(times))
     past = greatest - source.out_of_orderness_ms - ends  # W beyond the window's end
     declared = metric.allowed_lateness_ms
     lateness = sorted({*LATENESS_MS, declared})

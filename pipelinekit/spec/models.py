@@ -273,9 +273,14 @@ class MeasureSpec(Model):
 
 
 class WindowSpec(Model):
-    """How event time is cut."""
+    """How event time is cut: tumbling, sliding + every, session (+ max) or cumulative + every."""
 
-    tumbling: StrictStr
+    tumbling: StrictStr | None = None
+    sliding: StrictStr | None = None
+    session: StrictStr | None = None
+    cumulative: StrictStr | None = None
+    every: StrictStr | None = None
+    max: StrictStr | None = None
     timezone: StrictStr | None = None
 
 

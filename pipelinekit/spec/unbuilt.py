@@ -23,11 +23,6 @@ NOT_BUILT: dict[str, dict[Path, str]] = {
         ("alerts",): "alerts",
         ("retain",): "a retention of its own",
         ("top",): "top lists",
-        ("window", "sliding"): "sliding windows",
-        ("window", "session"): "session windows",
-        ("window", "cumulative"): "cumulative windows",
-        ("window", "every"): "sliding and cumulative windows",
-        ("window", "max"): "session windows",
         ("key", "max_values"): "an alert on the number of key values",
         ("key", "*", "max_values"): "an alert on the number of key values",
         ("measures", "*", "rate_per_second"): "rates per second",
@@ -49,9 +44,6 @@ NOT_BUILT_MEASURES = frozenset(
 )
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
-    "sliding": "use { tumbling: 1m } with rollups for the longer view",
-    "session": "count sessions with { tumbling: 1m } and session_id in the key",
-    "cumulative": "use { tumbling: 1d }: its row grows through the day",
     "rate_per_second": "divide in a derived measure, such as { expr: views / 60 }",
     "from": "name the source of events",
     "registry": "leave it out with format: json",

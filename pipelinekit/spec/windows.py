@@ -1,4 +1,4 @@
-"""A window's length and zone as written → the window."""
+"""A window as written → the window."""
 
 from __future__ import annotations
 
@@ -6,30 +6,148 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from pipelinekit.spec.document import Path
-from pipelinekit.spec.models import MetricSpec
+from pipelinekit.spec.models import MetricSpec, WindowSpec
 from pipelinekit.spec.notes import Notes
-from pipelinekit.units import DAY_MS, WEEK_MS, parse_duration_ms
+from pipelinekit.units import DAY_MS, WEEK_MS, format_duration, parse_duration_ms
 from pipelinekit.windows.base import Window
+from pipelinekit.windows.cumulative import Cumulative
+from pipelinekit.windows.session import Session
+from pipelinekit.windows.sliding import CalendarSliding, Sliding
 from pipelinekit.windows.tumbling import CALENDAR_UNITS, CalendarTumbling, Tumbling
 
+# Each kind of window, by the key that names it, with what else it takes.
+_TAKES: dict[str, tuple[str, ...]] = {
+    "tumbling": ("timezone",),
+    "sliding": ("every", "timezone"),
+    "session": ("max",),
+    "cumulative": ("every", "timezone"),
+}
+_SLIDES_MAX = 360  # 1h every 10s; beyond it each event costs too much
+_SESSION_MAX = "12h"
 _CALENDAR_MS = {DAY_MS: "1d", WEEK_MS: "1w"}
 
 
 def grains_of(spec: MetricSpec, notes: Notes) -> tuple[Window, ...]:
     """The metric's window and its rollups, without those that have findings."""
-    found = [_window(spec.window.tumbling, spec.window.timezone, ("window", "tumbling"), notes)]
+    found = [_window(spec.window, notes)]
     found += [
-        _window(rollup.size, rollup.timezone, ("rollups", place, "size"), notes)
+        _tumbling(rollup.size, rollup.timezone, ("rollups", place, "size"), notes)
         for place, rollup in enumerate(spec.rollups)
     ]
     return tuple(window for window in found if window is not None)
 
 
-def _window(size: str, timezone: str | None, path: Path, notes: Notes) -> Window | None:
+def _window(spec: WindowSpec, notes: Notes) -> Window | None:
+    given = [kind for kind in _TAKES if getattr(spec, kind) is not None]
+    if len(given) != 1:
+        said = " and ".join(given) or "none"
+        message = f"a window is one of {', '.join(_TAKES)}, and this names {said}"
+        notes.add("PK350", message, ("window",), "keep one, such as { tumbling: 1m }")
+        return None
+    kind = given[0]
+    for option in ("every", "max", "timezone"):
+        if getattr(spec, option) is not None and option not in _TAKES[kind]:
+            other = " or ".join(k for k, takes in _TAKES.items() if option in takes)
+            message = f"{option} goes with {other}, and this window is {kind}"
+            notes.add("PK350", message, ("window", option), "leave it out")
+            return None
+    match kind:
+        case "sliding":
+            return _sliding(spec, notes)
+        case "session":
+            return _session(spec, notes)
+        case "cumulative":
+            return _cumulative(spec, notes)
+        case _:
+            return _tumbling(spec.tumbling or "", spec.timezone, ("window", "tumbling"), notes)
+
+
+def _sliding(spec: WindowSpec, notes: Notes) -> Window | None:
+    size_ms = _length(spec.sliding, "sliding", notes)
+    every_ms = _length(spec.every, "every", notes)
+    has_zone = _is_zone(spec.timezone, ("window", "timezone"), notes)
+    if size_ms is None or every_ms is None or not has_zone:
+        return None
+    size, every = format_duration(size_ms), format_duration(every_ms)
+    at: Path = ("window", "every")
+    if size_ms % every_ms or every_ms == size_ms:
+        message = f"every is {every}, which does not divide {size} into several"
+        notes.add("PK301", message, at, "take a length that does; one each is a tumbling window")
+        return None
+    if size_ms // every_ms > _SLIDES_MAX:
+        message = f"{size} every {every} puts each event into {size_ms // every_ms} windows"
+        notes.add("PK301", message, at, f"take at most {_SLIDES_MAX}: a longer every")
+        return None
+    if size_ms % DAY_MS == 0 and every_ms % DAY_MS == 0:
+        return CalendarSliding(size_ms // DAY_MS, every_ms // DAY_MS, spec.timezone or "UTC")
+    if DAY_MS % every_ms:
+        message = (
+            f"every is {every}, which does not divide a day: windows would start at other times"
+        )
+        notes.add("PK301", message, at, "take a length that divides 24 h, or whole days")
+        return None
+    if spec.timezone is not None:
+        message = f"a window of {size} every {every} lies in UTC"
+        notes.add("PK303", message, ("window", "timezone"), "a time zone goes with whole days")
+        return None
+    return Sliding(size_ms, every_ms)
+
+
+def _session(spec: WindowSpec, notes: Notes) -> Window | None:
+    gap_ms = _length(spec.session, "session", notes)
+    max_ms = _length(spec.max or _SESSION_MAX, "max", notes)
+    if gap_ms is None or max_ms is None:
+        return None
+    if gap_ms >= max_ms:
+        message = f"a gap of {format_duration(gap_ms)} is not below max, {format_duration(max_ms)}"
+        path: Path = ("window", "max" if spec.max is not None else "session")
+        notes.add("PK301", message, path, "take a longer max: sessions are cut at its multiples")
+        return None
+    return Session(gap_ms, max_ms)
+
+
+def _cumulative(spec: WindowSpec, notes: Notes) -> Window | None:
+    period = _tumbling(spec.cumulative or "", spec.timezone, ("window", "cumulative"), notes)
+    every_ms = _length(spec.every, "every", notes)
+    if every_ms is None or not isinstance(period, Tumbling | CalendarTumbling):
+        return None
+    whole_ms = period.size_ms if isinstance(period, Tumbling) else DAY_MS
+    if whole_ms % every_ms or every_ms == period.approximate_ms:
+        message = f"every is {format_duration(every_ms)}, which does not divide {period.suffix}"
+        notes.add("PK301", message, ("window", "every"), "take a shorter one, such as 1m")
+        return None
+    return Cumulative(period, every_ms)
+
+
+def _length(text: str | None, option: str, notes: Notes) -> int | None:
+    """A length of the window in ms, or None and why not noted."""
+    if text is None:
+        message = f"the window has no {option}"
+        notes.add("PK350", message, ("window",), f"add {option}: how long, such as 10s")
+        return None
+    try:
+        length_ms = parse_duration_ms(text)
+    except ValueError:
+        message = f'"{text[:60]}" is no length: a whole number and one of ms s m h d w'
+        notes.add("PK300", message, ("window", option), "write it as 10s, 1m or 1h")
+        return None
+    if length_ms == 0:
+        notes.add("PK301", f"{text} is no length", ("window", option), "take 1s or more")
+        return None
+    return length_ms
+
+
+def _is_zone(timezone: str | None, path: Path, notes: Notes) -> bool:
+    if timezone is None or timezone in _timezones():
+        return True
+    help = "write it as Europe/Brussels"
+    notes.add("PK303", f'"{timezone[:60]}" is no time zone', path, help)
+    return False
+
+
+def _tumbling(size: str, timezone: str | None, path: Path, notes: Notes) -> Window | None:
     zone_path = (*path[:-1], "timezone")
-    if timezone is not None and timezone not in _timezones():
-        help = "write it as Europe/Brussels"
-        notes.add("PK303", f'"{timezone[:60]}" is no time zone', zone_path, help)
+    if not _is_zone(timezone, zone_path, notes):
         return None
     if size in CALENDAR_UNITS:
         return CalendarTumbling(size, timezone or "UTC")

@@ -91,3 +91,60 @@ def test_lateness_below_the_disorder_is_a_warning_unless_it_is_none(
 ) -> None:
     folder = make_project(tmp_path, metric=METRIC.replace("allowed: 10m", f"allowed: {allowed}"))
     assert [f.code for f in check(folder)[1]] == codes
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        "sliding: 5m, every: 10s",
+        "sliding: 36h, every: 1h",
+        "sliding: 7d, every: 1d, timezone: Europe/Brussels",
+        "sliding: 28d, every: 1w",
+        "session: 30m",
+        "session: 30m, max: 6h",
+        "cumulative: 1h, every: 30s",
+        "cumulative: 1d, every: 1m, timezone: Europe/Brussels",
+        "cumulative: 1mo, every: 1d",
+    ],
+)
+def test_windows_of_every_kind_are_fine(tmp_path: Path, window: str) -> None:
+    assert found(tmp_path, window) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "code"),
+    [
+        ("tumbling: 1m, sliding: 5m, every: 10s", "PK350"),
+        ("every: 10s", "PK350"),
+        ("sliding: 5m", "PK350"),
+        ("cumulative: 1d", "PK350"),
+        ("tumbling: 5m, every: 10s", "PK350"),
+        ("session: 30m, every: 10s", "PK350"),
+        ("session: 30m, timezone: Europe/Brussels", "PK350"),
+        ("sliding: 5m, every: 7s", "PK301"),
+        ("sliding: 5m, every: 5m", "PK301"),
+        ("sliding: 1h, every: 1s", "PK301"),
+        ("sliding: 14h, every: 7h", "PK301"),
+        ("sliding: 5m, every: 0s", "PK301"),
+        ("sliding: 5m, every: soon", "PK300"),
+        ("sliding: 5m, every: 10s, timezone: Europe/Brussels", "PK303"),
+        ("sliding: 7d, every: 1d, timezone: Mars/Olympus", "PK303"),
+        ("session: 12h", "PK301"),
+        ("session: 1h, max: 30m", "PK301"),
+        ("cumulative: 1h, every: 7m", "PK301"),
+        ("cumulative: 1h, every: 1h", "PK301"),
+        ("cumulative: 1w, every: 2d", "PK301"),
+        ("cumulative: 7m, every: 1m", "PK301"),
+    ],
+)
+def test_windows_that_do_not_fit_are_found(tmp_path: Path, window: str, code: str) -> None:
+    assert code in found(tmp_path, window)
+
+
+def test_a_session_without_a_key_with_rollups_or_emit_is_found(tmp_path: Path) -> None:
+    metric = METRIC.replace("{ tumbling: 1m }", "{ session: 30m }").split("tests:")[0]
+    keyless = make_project(tmp_path / "a", metric=metric.replace("key: [country]\n", ""))
+    rolled = make_project(tmp_path / "b", metric=metric + "rollups: [1h]\n")
+    early = make_project(tmp_path / "c", metric=metric + "emit: { early: 1s, late: 1s }\n")
+    codes = [[f.code for f in check(folder)[1]] for folder in (keyless, rolled, early)]
+    assert [c.count("PK351") for c in codes] == [1, 1, 1]

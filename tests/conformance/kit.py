@@ -19,6 +19,9 @@ from pipelinekit.connectors.base import Budget
 from pipelinekit.plan.model import MetricPlan, Plan, SinkPlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.outside import make_ready, opened
+from pipelinekit.windows.cumulative import Cumulative
+from pipelinekit.windows.session import Session
+from pipelinekit.windows.sliding import Sliding
 from tests import plans
 from tests.system.recount import read_all
 
@@ -158,6 +161,24 @@ def all_metrics() -> list[MetricPlan]:
             allowed_ms=0,
         ),
         plans.metric("total", [plans.measure("n", "count()")], allowed_ms=600_000),
+        *(
+            plans.metric(
+                name,
+                [
+                    plans.measure("n", "count()"),
+                    plans.measure("users", "count_distinct(user)", max_values=30),
+                    plans.measure("last_kind", "last(kind)"),
+                ],
+                key=["user" if name == "visits" else "country"],
+                window=window,
+                allowed_ms=20_000,
+            )
+            for name, window in (
+                ("rolling", Sliding(60_000, 15_000)),
+                ("so_far", Cumulative(plans.Tumbling(3_600_000), 30_000)),
+                ("visits", Session(2_000, 600_000)),
+            )
+        ),
     ]
 
 

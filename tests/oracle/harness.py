@@ -99,7 +99,11 @@ class Harness:
             store.advance(END_OF_TIME)
         self.rows_max = None
         self._flush(everything=True)
+        for store in self._stores:
+            store.advance(END_OF_TIME + 1)
         assert sum(store.orphans for store in self._stores) == 0
+        assert [store.next_deadline() for store in self._stores] == [None] * len(self._stores)
+        assert sum(store.held_rows for store in self._stores) == 0
 
     # --- private ----------------------------------------------------------------------------
 

@@ -77,3 +77,94 @@ def test_own_columns_go_before_those_of_the_row(tmp_path: Path) -> None:
         "          window    state  events  late",
         "expected  12:00     BE     null    2",
     ]
+
+
+def windowed(window: str, lateness: str, steps: str) -> str:
+    head = METRIC.split("tests:")[0].replace("{ tumbling: 1m }", f"{{ {window} }}")
+    return head.replace("{ allowed: 10m }", f"{{ allowed: {lateness} }}") + steps
+
+
+def test_sliding_windows_hold_a_late_event_where_they_are_still_open(tmp_path: Path) -> None:
+    steps = """\
+tests:
+  - name: two windows hold each event, a late one only what is open
+    steps:
+      - events: [{ t: "12:00:35", id: a, kind: view, country: BE }]
+      - watermark: "12:01:10"
+      - expect:
+          - { window: "12:00", window_end: "12:01:00", country: BE, n: 1, state: final }
+          - { window: "12:00:30", window_end: "12:01:30", country: BE, n: 1, state: provisional }
+      - restart: {}
+      - events: [{ t: "12:00:40", id: b, kind: view, country: BE }]
+      - expect:
+          - { window: "12:00", country: BE, n: 2, state: corrected, late: 1 }
+          - { window: "12:00:30", country: BE, n: 2, state: provisional, late: 0 }
+      - watermark: "12:01:20"
+      - events: [{ t: "12:00:50", id: c, kind: view, country: BE }]
+      - expect_dead_letters: []
+      - watermark: "12:01:50"
+      - events: [{ t: "12:00:55", id: d, kind: view, country: BE }]
+      - expect_dead_letters: [{ id: d, reason: too_late }]
+    expect:
+      - { window: "12:00", country: BE, n: 2, late: 1 }
+      - { window: "12:00:30", country: BE, n: 3, late: 0 }
+"""
+    text = windowed("sliding: 1m, every: 30s", "20s", steps)
+    assert outcome(tmp_path, text).failures == ()
+
+
+def test_a_cumulative_row_counts_from_the_period_on_and_missed_ticks_stay(tmp_path: Path) -> None:
+    steps = """\
+tests:
+  - name: ticks with events, each with all before it
+    steps:
+      - events:
+          - { t: "12:00:10", id: a, kind: view, country: BE }
+          - { t: "12:02:10", id: b, kind: view, country: BE }
+      - restart: {}                     # W is 12:02:08: the first tick is closed for good
+      - events: [{ t: "12:00:50", id: c, kind: view, country: BE }]
+      - expect:
+          - { window: "12:00", window_end: "12:01:00", country: BE, n: 1, state: final }
+          - { window: "12:00", window_end: "12:02:00", country: BE, n: 2, state: corrected }
+          - { window: "12:00", window_end: "12:03:00", country: BE, n: 3, state: provisional }
+      - watermark: "13:00:05"
+      - restart: {}
+      - events: [{ t: "12:59:59", id: d, kind: view, country: BE }]
+      - watermark: "13:00:20"
+      - events: [{ t: "12:59:59", id: e, kind: view, country: BE }]
+    expect:
+      - { window: "12:00", window_end: "12:01:00", country: BE, n: 1 }
+      - { window: "12:00", window_end: "12:02:00", country: BE, n: 2 }
+      - { window: "12:00", window_end: "12:03:00", country: BE, n: 3, late: 0 }
+      - { window: "12:00", window_end: "13:00:00", country: BE, n: 4, late: 1, state: corrected }
+    expect_dead_letters: [{ id: e, reason: too_late }]
+"""
+    text = windowed("cumulative: 1h, every: 1m", "10s", steps)
+    assert outcome(tmp_path, text).failures == ()
+
+
+def test_a_session_is_written_once_when_nothing_can_change_it(tmp_path: Path) -> None:
+    steps = """\
+tests:
+  - name: two visits are one when an event between them comes
+    steps:
+      - events:
+          - { t: "12:00:00", id: a, kind: view, country: BE }
+          - { t: "12:50:00", id: b, kind: view, country: BE }
+          - { t: "12:10:00", id: x, kind: view, country: NL }
+      - restart: {}
+      - events: [{ t: "12:25:00", id: c, kind: view, country: BE }]
+      - watermark: "13:39:59"
+      - expect: []
+      - watermark: "13:40:00"
+      - expect: [{ window: "12:10", window_end: "12:40", country: NL, n: 1, state: final }]
+      - events: [{ t: "12:40:00", id: late, kind: view, country: NL }]
+      - restart: {}
+      - watermark: "14:20:00"
+    expect:
+      - { window: "12:10", window_end: "12:40", country: NL, n: 1 }
+      - { window: "12:00", window_end: "13:20", country: BE, n: 3, state: final }
+    expect_dead_letters: [{ id: late, reason: too_late }]
+"""
+    text = windowed("session: 30m", "1h", steps)
+    assert outcome(tmp_path, text).failures == ()

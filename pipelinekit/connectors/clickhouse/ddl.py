@@ -237,6 +237,10 @@ def _views(
             for name, numbers in views.stored_numbers(grain, stored).items()
             if numbers.metric not in ours
         }
-        parts |= {t.name: views.numbers_of(t) for t in schema.tables if t.grain == grain}
+        parts |= {
+            t.name: views.numbers_of(t)
+            for t in schema.tables
+            if t.grain == grain and not t.is_overlapping
+        }
         wanted.append(views.aggregates(database, grain, parts.values()))
     return wanted

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipelinekit.connectors.clickhouse.sql import identifier, literal
 from pipelinekit.connectors.clickhouse.stored import StoredTable
-from pipelinekit.data import Table
+from pipelinekit.data import OVERLAPPING, Table
 
 PROGRESS = "pipelinekit_progress"
 LEDGER = "pipelinekit_ledger"
@@ -92,6 +92,8 @@ def stored_numbers(grain: str, stored: Mapping[str, StoredTable]) -> dict[str, N
     for table in stored.values():
         found = _COMMENT.match(table.comment)
         if found is None or table.engine == "View" or (found[1], found[2]) not in current:
+            continue
+        if OVERLAPPING in table.comment:
             continue
         metric, version = found[1], found[2]
         if table.name in (f"{metric}_{grain}", f"{metric}_v{version}_{grain}"):

@@ -162,7 +162,7 @@ class Grain:
     def closed_through(self, watermark_ms: int) -> int:
         """The end of the last closed window; all rows of it and those before have left."""
         window = self.metric.plan.grains[self.place]
-        through = window.closed_through(min(watermark_ms, TIME_MAX_MS))
+        through = self.metric.plan.closed_through(window, min(watermark_ms, TIME_MAX_MS))
         for pane in self.panes.values():
             if pane.is_closed and pane.dirty_since_ms == 0:
                 through = min(through, window.closed_through(pane.end_ms - 1))

@@ -20,7 +20,7 @@ from pipelinekit.engine.pane import Key, Pane, PaneId
 from pipelinekit.engine.rows import Changed
 from pipelinekit.measures.base import INT64_MAX, Accumulator, Merge
 from pipelinekit.types import INT
-from pipelinekit.units import TIME_MAX_MS
+from pipelinekit.units import SECOND_MS, TIME_MAX_MS
 from pipelinekit.windows.session import Session
 
 _LAST = StateColumn(LAST, Accumulator(LAST, Merge.MAX, INT))
@@ -65,21 +65,8 @@ class SessionGrain(Grain):
         self._next_end_ms = min(self._next_end_ms, min(lasts) + self.window.gap_ms, pane.end_ms)
 
     def advance(self, watermark_ms: int) -> None:
-        if watermark_ms < self._next_end_ms + self.allowed_ms:
-            return
-        self._next_end_ms = INT64_MAX
-        sessions = self._sessions()
-        for start, pane in self.panes.items():
-            ends = self._ends(pane)
-            is_waiting = (pane.events[: len(pane)] > 0) & ~pane.dirty[: len(pane)]
-            is_over = is_waiting & (ends + self.allowed_ms <= watermark_ms)
-            over = np.flatnonzero(is_over)
-            if len(over):
-                pane.dirty[over] = True
-                pane.dirty_since_ms = 0
-                self._close(sessions.get(start, {}), pane, over)
-            if (left := is_waiting & ~is_over).any():
-                self._next_end_ms = min(self._next_end_ms, int(ends[left].min()))
+        if watermark_ms >= self._next_end_ms + self.allowed_ms:
+            self._end_sessions(watermark_ms)
         self.forget(watermark_ms)
 
     def forget(self, watermark_ms: int) -> None:
@@ -92,7 +79,8 @@ class SessionGrain(Grain):
 
     def deadlines(self) -> Iterable[int]:
         if self._next_end_ms < INT64_MAX:
-            yield self._next_end_ms + self.allowed_ms
+            # Whole seconds: a runner wakes for each deadline, and sessions end at any moment.
+            yield -(-(self._next_end_ms + self.allowed_ms) // SECOND_MS) * SECOND_MS
         yield from (pane.end_ms + self.allowed_ms for pane in self.panes.values())
 
     def changed(self, pane: Pane, slots: np.ndarray) -> Changed:
@@ -116,7 +104,7 @@ class SessionGrain(Grain):
         """Nothing: which sessions had left is not known, and those that had leave once more."""
 
     def closed_through(self, watermark_ms: int) -> int:
-        through = min(watermark_ms, TIME_MAX_MS) - self.allowed_ms
+        through = self.metric.plan.closed_through(self.window, min(watermark_ms, TIME_MAX_MS))
         for pane in self.panes.values():
             if pane.dirty_since_ms is not None:
                 through = min(through, int(self._ends(pane)[pane.dirty_slots()].min()) - 1)
@@ -134,6 +122,21 @@ class SessionGrain(Grain):
         return super().home(identity, watermark_ms)
 
     # --- private ------------------------------------------------------------------------------
+
+    def _end_sessions(self, watermark_ms: int) -> None:
+        self._next_end_ms = INT64_MAX
+        sessions = self._sessions()
+        for start, pane in self.panes.items():
+            ends = self._ends(pane)
+            is_waiting = (pane.events[: len(pane)] > 0) & ~pane.dirty[: len(pane)]
+            is_over = is_waiting & (ends + self.allowed_ms <= watermark_ms)
+            over = np.flatnonzero(is_over)
+            if len(over):
+                pane.dirty[over] = True
+                pane.dirty_since_ms = 0
+                self._close(sessions.get(start, {}), pane, over)
+            if (left := is_waiting & ~is_over).any():
+                self._next_end_ms = min(self._next_end_ms, int(ends[left].min()))
 
     def _ends(self, pane: Pane) -> np.ndarray:
         if not len(pane):

@@ -9,6 +9,7 @@ counter could match another history after a rollback.)
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,15 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelinekit.data import Upserts
+from pipelinekit.data import Table, Upserts
 from pipelinekit.engine.compile import compile_measures
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.panes import Metric, PaneStore
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.beam.blobs import decode_partials, decode_rows, encode_rows
 from pipelinekit.runtime.beam.job import TICK_MS, BeamJob
+from pipelinekit.units import SECOND_MS
+from pipelinekit.windows.session import Session
 
 # Below this a log is not worth compacting; above, when it outgrew its snapshot.
 _LOG_BYTES_MIN = 128 * 1024
@@ -51,7 +54,7 @@ class Head(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flush:
-    """Rows that leave together; `ends` are the window ends (ms) among them."""
+    """Rows that leave together; `ends` are the watermarks (ms) that close their windows."""
 
     upserts: tuple[Upserts, ...]
     ends: tuple[int, ...]
@@ -73,6 +76,14 @@ class Schema:
 
     def store(self) -> PaneStore:
         return PaneStore(self._job.plan.source, self._parts, self._job.epoch)
+
+    def closes_at(self, table: Table) -> Callable[[int], int]:
+        """From a window's end to the watermark that closes it; of sessions in whole seconds."""
+        metric = self._job.plan.metric(table.metric)
+        if not isinstance(metric.window, Session):
+            return lambda end_ms: end_ms
+        allowed_ms = metric.allowed_lateness_ms
+        return lambda end_ms: -(-(end_ms + allowed_ms) // SECOND_MS) * SECOND_MS
 
     def merge(self, store: PaneStore, blob: bytes, now_ms: int) -> None:
         for partial in decode_partials(blob, self._columns):
@@ -126,7 +137,7 @@ class Bucket:
         ends: set[int] = set()
         for change in upserts:
             found = pc.unique(change.rows.column("window_end")).cast(pa.int64())
-            ends.update(found.to_pylist())
+            ends.update(map(self.schema.closes_at(change.table), found.to_pylist()))
         return Flush(tuple(upserts), tuple(sorted(ends)))
 
     def advance(self, watermark_ms: int) -> None:

@@ -202,8 +202,8 @@ class WriteProgress(_ToSinks):
             if metric.is_retired:
                 continue  # its windows end before those of the one that follows it
             for grain in metric.grains:
-                through = grain.start(min(at_ms, TIME_MAX_MS))
-                if before_ms == NO_TIME or through > grain.start(before_ms):
+                through = metric.closed_through(grain, min(at_ms, TIME_MAX_MS))
+                if before_ms == NO_TIME or through > metric.closed_through(grain, before_ms):
                     news.append(Progress(metric.name, grain.suffix, through, now_ms))
         return news
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipelinekit.cli.render import rendered
-from pipelinekit.diagnostics import Report
+from pipelinekit.diagnostics import Diagnostic, Report
 from pipelinekit.plan.diff import Diff
 from pipelinekit.plan.verdicts import Change, Item, Verdict
 from pipelinekit.spec.document import Document
 
 _SHOWN_MAX = 160
+_FINDINGS_MAX, _ROWS_MAX, _DDL_MAX = 12_000, 30_000, 15_000  # characters of a comment
+_GRAVITY = (
+    *(Verdict.BREAKING, Verdict.NEW_TABLE, Verdict.REPLAY, Verdict.REMOVED, Verdict.ADDED),
+    *(Verdict.IN_PLACE, Verdict.UNCHANGED),
+)
 _MARKER = "<!-- pipelinekit diff -->"  # lets a workflow find its own comment
 _MEANING = {
     Verdict.IN_PLACE: "holds from now on",
@@ -68,38 +73,56 @@ def as_json(diff: Diff, documents: Mapping[str, Document]) -> str:
 
 
 def github(diff: Diff, documents: Mapping[str, Document]) -> str:
-    """The diff as Markdown, for a comment on a pull request."""
-    changed = list(_changed(diff))
+    """The diff as Markdown, for a comment on a pull request: the gravest first.
+
+    A comment has at most 65,536 characters; what would go beyond is counted.
+    """
+    changed = sorted(_changed(diff), key=lambda item: _GRAVITY.index(item.verdict))
     counts = Counter(item.verdict for item in changed)
     head = ", ".join(f"{counts[v]} {v.value}" for v in Verdict if v in counts) or "no change"
     lines = [_MARKER, f"### pipelinekit diff: {head}", ""]
-    for finding in diff.findings:
-        place = f"{finding.span.file}:{finding.span.line}"
-        lines += [
-            f"> **{finding.code}** {_code(place)}: {_escaped(finding.message)}; "
-            f"{_escaped(finding.help or '')}",
-            "",
-        ]
+    findings = [f"{_quoted(finding)}\n" for finding in diff.findings]
+    lines += _within(findings, _FINDINGS_MAX, "> … and {} more findings\n")
     if changed:
         lines += ["| | Verdict | Because |", "|---|---|---|"]
-        for item in changed:
-            said = [
-                f"{_escaped(c.what)}: {_value(c.old)} → {_value(c.new)} ({c.verdict.value})"
-                for c in item.changes
-            ]
-            reasons = "<br>".join([*said, *map(_escaped, _touched(item))])
-            what = f"{item.kind} {_code(item.name)}"
-            lines.append(f"| {what} | **{item.verdict.value}** | {reasons} |")
+        lines += _within([_row(item) for item in changed], _ROWS_MAX, "| … and {} more | | |")
         lines += ["", *(f"- `{v.value}`: {_MEANING[v]}" for v in Verdict if v in counts)]
     if unchanged := _unchanged(diff):
         lines += ["", f"Unchanged: {unchanged}."]
     for found in diff.statements:
         body = [f"-- none: {found.refused}"] if found.refused is not None else []
         body += [f"{statement};" for statement in found.statements]
+        body = _within(body, _DDL_MAX // len(diff.statements), "-- … and {} more statements")
         fence = _fence("\n".join(body), 3)
         lines += ["", f"<details><summary>DDL of sink {found.sink}</summary>", ""]
         lines += [f"{fence}sql", *body, fence, "", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(finding: Diagnostic) -> str:
+    place = _code(f"{finding.span.file}:{finding.span.line}")
+    said = f"{_escaped(finding.message)}; {_escaped(finding.help or '')}"
+    return f"> **{finding.code}** {place}: {said}"
+
+
+def _row(item: Item) -> str:
+    said = [
+        f"{_escaped(c.what)}: {_value(c.old)} → {_value(c.new)} ({c.verdict.value})"
+        for c in item.changes
+    ]
+    reasons = "<br>".join([*said, *map(_escaped, _touched(item))])
+    return f"| {item.kind} {_code(item.name)} | **{item.verdict.value}** | {reasons} |"
+
+
+def _within(lines: Sequence[str], limit: int, more: str) -> list[str]:
+    """As many of the lines as have room, and a line that counts the others."""
+    kept: list[str] = []
+    for place, line in enumerate(lines):
+        limit -= len(line) + 1
+        if limit < 0:
+            return [*kept, more.format(len(lines) - place)]
+        kept.append(line)
+    return kept
 
 
 RENDERERS: dict[str, Callable[[Diff, Mapping[str, Document]], str]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.authoring import make as make_authored
 from tests.cli.test_main import HEAVY, run
 from tests.spec.projects import METRIC, make_project
 
@@ -160,3 +161,23 @@ def test_nothing_heavy_is_imported(repository: Path) -> None:
         timeout=60,
     )  # fmt: skip
     assert "heavy: []" in done.stderr
+
+
+def test_comment_of_a_thousand_changes_has_room_in_github(tmp_path: Path) -> None:
+    old = make_authored(tmp_path / "old", 1_000)
+    new = make_authored(tmp_path / "new", 1_000, changed_each=1)
+    for folder in (old, new):
+        sink = "kind: sink\nname: console\ntype: clickhouse\nurl: http://x:1\ndatabase: d\n"
+        (folder / "sinks/console.yaml").write_text(sink)
+    first = new / "metrics/metric_0_of_many.yaml"
+    first.write_text(first.read_text().replace("  load_ms_max: max(load_ms)\n", ""))
+    second = new / "metrics/metric_1_of_many.yaml"
+    second.write_text(second.read_text() + "version: 2\n")
+    done = run("diff", str(old), str(new), "--format", "github", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 30_000 < len(done.stdout) < 65_536
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| metric ")]
+    assert "`metric_0_of_many` | **breaking**" in rows[0]
+    assert "`metric_1_of_many` | **new_table**" in rows[1]
+    (more,) = [line for line in done.stdout.splitlines() if line.startswith("| … and ")]
+    assert more == f"| … and {1_000 - len(rows)} more | | |"

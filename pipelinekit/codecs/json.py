@@ -8,6 +8,7 @@ What a struct's types don't check is checked here on columns, and only when a co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelinekit.codecs.base import Decoded, FieldSpec, RefusedRow
@@ -36,7 +37,7 @@ class JsonDecoder:
         import msgspec
 
         self._event_time = event_time
-        self._struct = _struct_of([f for f in fields if f.header is None])
+        self._struct = _struct_of(tuple(f for f in fields if f.header is None))
         self._decode = msgspec.json.Decoder(self._struct).decode
         self._readers: list[ColumnReader] = [column_reader(f) for f in fields]
 
@@ -110,7 +111,8 @@ class JsonDecoder:
         return series, failures
 
 
-def _struct_of(fields: Sequence[FieldSpec]) -> type[msgspec.Struct]:
+@lru_cache(maxsize=64)
+def _struct_of(fields: tuple[FieldSpec, ...]) -> type[msgspec.Struct]:
     """A struct that mirrors the paths of the fields; nested objects are structs in it."""
     tree: dict[str, Any] = {}
     for field in fields:

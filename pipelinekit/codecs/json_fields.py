@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelinekit.codecs.base import FieldSpec
@@ -82,8 +83,9 @@ def wire_type(spec: FieldSpec) -> Any:
             return _wire_scalar(spec.type)
 
 
+@lru_cache(maxsize=512)
 def column_reader(spec: FieldSpec) -> ColumnReader:
-    """A reader of the field's column."""
+    """A reader of the field's column; made once: it is compiled."""
     if spec.header is not None:
         return ColumnReader(spec, _header_extractor(spec.header))
     return ColumnReader(spec, _path_extractor(spec))

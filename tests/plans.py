@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipelinekit.catalog import measure as find_measure
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.plan.fingerprint import measure_fingerprint, metric_fingerprint
 from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, SourcePlan
+from pipelinekit.spec.constants import bound_measure
 from pipelinekit.spec.expressions.parse import parse_expression, parse_measure
 from pipelinekit.spec.expressions.tree import Expression
 from pipelinekit.types import BOOL, FLOAT, INT, STRING, TIMESTAMP, Type, decimal_type
@@ -79,7 +79,7 @@ def measure(
     parsed = parse_measure(text, FIELDS)
     assert parsed.name is not None, parsed.problems
     assert not parsed.problems, parsed.problems
-    kind = find_measure(parsed.name)
+    kind, arguments = bound_measure(parsed.name, parsed.arguments)
     where = None if filter is None else expression(filter)
     return MeasurePlan(
         name=name,
@@ -89,7 +89,7 @@ def measure(
         derived=None,
         max_values=max_values,
         hidden=hidden,
-        type=kind.result_type([a.type for a in parsed.arguments]),
+        type=kind.result_type([a.type for a in arguments]),
         nullable=kind.is_nullable(),
         fingerprint=measure_fingerprint(parsed.name, parsed.arguments, where, max_values),
     )

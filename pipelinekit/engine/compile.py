@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipelinekit.catalog import measure as find_measure
 from pipelinekit.measures.base import Accumulator, Inputs, Measure
 from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, SourcePlan
+from pipelinekit.spec.constants import bound_measure
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Expression, Field
 
@@ -91,6 +91,7 @@ class StateColumn:
 class CompiledMeasure:
     plan: MeasurePlan
     measure: Measure
+    arguments: tuple[Expression, ...]  # without constants
     columns: tuple[StateColumn, ...]
 
 
@@ -116,13 +117,13 @@ def compile_measures(plan: MetricPlan, source: SourcePlan) -> tuple[CompiledMeas
     for measure in plan.measures:
         if measure.measure is None:
             continue
-        kind = find_measure(measure.measure)
-        types = [a.type for a in measure.arguments]
+        kind, arguments = bound_measure(measure.measure, measure.arguments)
+        types = [a.type for a in arguments]
         columns = tuple(
             StateColumn(f"{measure.name}.{a.name}", a)
             for a in kind.accumulators(types, measure.max_values, id_type)
         )
-        compiled.append(CompiledMeasure(measure, kind, columns))
+        compiled.append(CompiledMeasure(measure, kind, tuple(arguments), columns))
     return tuple(compiled)
 
 
@@ -133,12 +134,12 @@ def compile_metric(plan: MetricPlan, source: SourcePlan, columns: Columns) -> Co
     for compiled in measures:
         measure = compiled.plan
         inputs = Inputs(
-            values=tuple(pl.col(columns.filtered(a, measure.filter)) for a in measure.arguments),
+            values=tuple(pl.col(columns.filtered(a, measure.filter)) for a in compiled.arguments),
             included=None if measure.filter is None else pl.col(columns.mask(measure.filter)),
             event_time=pl.col(EVENT_TIME),
             id=None if source.id is None else pl.col(source.id),
         )
-        parts = compiled.measure.partial(inputs, [a.type for a in measure.arguments])
+        parts = compiled.measure.partial(inputs, [a.type for a in compiled.arguments])
         aggregations += [
             part.alias(c.name) for part, c in zip(parts, compiled.columns, strict=True)
         ]

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from pipelinekit.engine.compile import StateColumn
+from pipelinekit.engine.ranks import codes_of, merged_ranks, ranks_of
 from pipelinekit.measures.base import INT64_MAX, INT64_MIN, OVER, Accumulator, Merge
 from pipelinekit.types import Kind
 
@@ -271,6 +272,13 @@ def _merged(held: Any, value: Any, accumulator: Accumulator) -> Any:
         union: set[Any] = set() if held is None else held
         union.update(value)  # in place: the set is this pane's own, `value` may be shared
         return OVER if accumulator.limit is not None and len(union) > accumulator.limit else union
+    if accumulator.merge is Merge.COUNTS:
+        counts: dict[int, int] = {} if held is None else held
+        for key, count in value.items():
+            counts[key] = counts.get(key, 0) + count
+        return counts
+    if accumulator.merge is Merge.RANKS:
+        return merged_ranks(held, value, accumulator.limit or 0)
     if held is None:
         return value
     if accumulator.merge in (Merge.MAX, Merge.LATEST):
@@ -317,6 +325,14 @@ def to_state(series: pl.Series, accumulator: Accumulator) -> np.ndarray:
             for i, entry in enumerate(values):
                 if entry is not None:
                     state[i] = (entry["time"], entry["id"], entry["value"])
+        case Merge.COUNTS:
+            for i, pairs in enumerate(values):
+                if pairs:
+                    state[i] = {next(iter(p.values())): p["count"] for p in pairs}
+        case Merge.RANKS:
+            for i, codes in enumerate(values):
+                if codes:
+                    state[i] = merged_ranks(None, ranks_of(codes), accumulator.limit or 0)
         case _:
             state[:] = values
     return state
@@ -342,5 +358,15 @@ def from_state(name: str, values: np.ndarray, accumulator: Accumulator) -> pl.Se
             parts = {"time": pl.Int64(), "id": polars_type(accumulator.id_type), "value": kind}
             entries = [None if v is None else dict(zip(parts, v, strict=True)) for v in values]
             return pl.Series(name, entries, dtype=pl.Struct(parts))
+        case Merge.COUNTS:
+            pairs = [
+                None if v is None else [{"value": k, "count": n} for k, n in sorted(v.items())]
+                for v in values
+            ]
+            counted = pl.Struct({"value": kind, "count": pl.UInt32()})
+            return pl.Series(name, pairs, dtype=pl.List(counted))
+        case Merge.RANKS:
+            codes = [None if v is None else codes_of(v) for v in values]
+            return pl.Series(name, codes, dtype=pl.List(kind))
         case _:
             return pl.Series(name, values.tolist(), dtype=kind)

@@ -105,7 +105,7 @@ class RowBuilder:
                 )
                 for column in compiled.columns
             }
-            types = [a.type for a in compiled.plan.arguments]
+            types = [a.type for a in compiled.arguments]
             result = compiled.measure.result(state, types)
             floor = self._floors.get(compiled.plan.name)
             if floor is not None and (starts < floor).any():

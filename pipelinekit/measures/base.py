@@ -30,6 +30,8 @@ class Merge(Enum):
     UNION = "union"  # sets
     LATEST = "latest"  # (event_time_ms, id, value): the greatest wins
     EARLIEST = "earliest"  # likewise, the least wins
+    COUNTS = "counts"  # int → how often: added up
+    RANKS = "ranks"  # place → rank: the greatest of each wins
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,11 @@ class Accumulator:
     """One column of a measure's state.
 
     In a partial's frame it is a column of `type` (UNION: a list of it; LATEST and EARLIEST: a
-    struct of time, id, value). In panes SUM and numeric MIN and MAX are int64 or float64 arrays,
-    the others object arrays: Python values, sets, tuples, with None for "none yet". A set that
-    outgrew `limit` is OVER for ever.
+    struct of time, id, value; COUNTS: a list of structs of value and count; RANKS: a list of codes
+    place · 64 + rank). In panes SUM and numeric MIN and MAX are int64 or float64 arrays, the others
+    object arrays: Python values, sets, tuples, dictionaries, with None for "none yet". A set that
+    outgrew `limit` is OVER for ever; RANKS has `limit` places, and is an array of them (uint8) once
+    many are taken.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Signature:
 
     arguments: tuple[str, ...]  # names, such as ("x",)
     optional_arguments: int = 0  # how many of the last ones may be left out
+    constants: int = 0  # how many of the last ones are literals, given to `with_constants`
     needs_max_values: bool = False
     needs_id: bool = False
 
@@ -96,11 +101,20 @@ class Inputs:
 
 
 class Measure(Protocol):
-    """One kind of measure. Stateless; a component file exposes one as `MEASURE`."""
+    """One kind of measure. Stateless; a component file exposes one as `MEASURE`.
 
-    name: str
-    summary: str
-    signature: Signature
+    One with constants has `with_constants(values) -> Measure` too, which raises ValueError with the
+    rule that a value breaks; the other methods are then asked of what it gives.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def signature(self) -> Signature: ...
 
     def result_type(self, arguments: Sequence[Type]) -> Type:
         """The result's type; TypeError with a reason when the arguments don't fit."""
@@ -123,3 +137,9 @@ class Measure(Protocol):
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         """Results of the rows whose accumulators are given, in order."""
         ...
+
+
+class WithConstants(Measure, Protocol):
+    """A measure whose last arguments are literals."""
+
+    def with_constants(self, constants: Sequence[object]) -> Measure: ...

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelinekit.catalog import measure as find_measure
 from pipelinekit.measures.base import Merge
 from pipelinekit.plan.model import MetricPlan, SourcePlan
+from pipelinekit.spec.constants import bound_measure
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.cumulative import Cumulative
 
 _ROW_BYTES = 110  # its place in the index, its marks, the room that growing arrays keep
 _KEY_BYTES, _TUPLE_BYTES = 60, 80
 _NUMBER_BYTES, _OBJECT_BYTES, _TIMED_BYTES, _SET_BYTES = 10, 100, 240, 220
+_SKETCH_BYTES = 16_500  # at most: all registers of a distinct count, some 150 buckets of a quantile
 VALUE_BYTES = 80  # of one value in a set
 
 
@@ -62,8 +63,8 @@ def _accumulators(metric: MetricPlan, source: SourcePlan) -> list[tuple[Merge, s
     found = []
     for measure in metric.measures:
         if measure.measure is not None:
-            types = [a.type for a in measure.arguments]
-            kind = find_measure(measure.measure)
+            kind, arguments = bound_measure(measure.measure, measure.arguments)
+            types = [a.type for a in arguments]
             found += [
                 (a.merge, a.dtype) for a in kind.accumulators(types, measure.max_values, id_type)
             ]
@@ -76,5 +77,7 @@ def _bytes(merge: Merge, dtype: str) -> int:
             return _SET_BYTES
         case Merge.LATEST | Merge.EARLIEST:
             return _TIMED_BYTES
+        case Merge.RANKS | Merge.COUNTS:
+            return _SKETCH_BYTES
         case _:
             return _OBJECT_BYTES if dtype == "object" else _NUMBER_BYTES

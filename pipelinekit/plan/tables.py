@@ -10,6 +10,7 @@ from pipelinekit.windows.base import Window
 from pipelinekit.windows.cumulative import Cumulative
 from pipelinekit.windows.sliding import CalendarSliding, Sliding
 
+_COUNTS = ("count", "count_distinct", "approx_count_distinct")
 _KEPT_MS = 30 * DAY_MS  # rows of grains below an hour stay hot for 30 days
 _DAILY_PARTITIONS_BELOW_MS = DAY_MS // 24
 
@@ -57,7 +58,7 @@ def _table(metric: MetricPlan, place: int, window: Window) -> Table:
 
 
 def _column(measure: MeasurePlan) -> Column:
-    is_count = measure.measure in ("count", "count_distinct") and measure.type.kind is Kind.INT
+    is_count = measure.measure in _COUNTS and measure.type.kind is Kind.INT
     return Column(
         measure.name,
         measure.type,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipelinekit.catalog import all_measures
 from pipelinekit.measures.base import Measure
+from pipelinekit.spec.constants import bound_measure
 from pipelinekit.spec.document import Path, Scalar
 from pipelinekit.spec.expressions.parse import ParsedMeasure, parse_expression, parse_measure
 from pipelinekit.spec.expressions.problems import SyntaxProblem
@@ -79,7 +80,12 @@ class _Measures:
         if len(self.notes.findings) > before:
             return
         try:
-            result = kind.result_type([argument.type for argument in parsed.arguments])
+            kind, arguments = bound_measure(kind.name, parsed.arguments)
+        except ValueError as error:
+            self.notes.add("PK250", str(error), path, f"as in {kind.name}(load_ms, 0.95)")
+            return
+        try:
+            result = kind.result_type([argument.type for argument in arguments])
         except TypeError as error:
             self.notes.add("PK203", str(error), path, "cast the argument, or take another measure")
             return

@@ -36,12 +36,7 @@ NOT_BUILT_VALUES: dict[tuple[str, Path], dict[str, str]] = {
     ("sink", ("type",)): {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"},
 }
 NOT_BUILT_KINDS = {"policy": "the kind policy"}
-NOT_BUILT_MEASURES = frozenset(
-    (
-        *("variance", "stddev", "approx_count_distinct", "approx_quantile", "histogram"),
-        *("most_frequent", "rate_per_second", "funnel_step"),
-    )
-)
+NOT_BUILT_MEASURES = frozenset((*("histogram", "most_frequent", "rate_per_second", "funnel_step"),))
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
     "rate_per_second": "divide in a derived measure, such as { expr: views / 60 }",
@@ -49,9 +44,7 @@ _INSTEAD = {
     "registry": "leave it out with format: json",
     "avro": "use format: json",
     "protobuf": "use format: json",
-    "approx_count_distinct": "use count_distinct with max_values",
     "most_frequent": "put the value in the key and count()",
-    "approx_quantile": "count slow events with a filter, or take max and avg",
     "bigquery": "use type: clickhouse",
     "parquet": "use type: clickhouse",
 }

@@ -8,6 +8,7 @@ import os
 import random
 from collections import Counter
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
@@ -39,6 +40,8 @@ _MEASURES = [
     plans.measure("score_max", "max(score)"),
     plans.measure("user_min", "min(user)"),
     plans.measure("load_avg", "avg(load)"),
+    plans.measure("load_variance", "variance(load)"),
+    plans.measure("score_stddev", "stddev(score)"),
     plans.measure("first_kind", "first(kind)"),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
     plans.measure("users", "count_distinct(user)", max_values=3),
@@ -121,6 +124,14 @@ def _mean(events: list[dict]) -> float | None:
     return float(sum(found) / len(found)) if found else None
 
 
+def _variance(events: list[dict], name: str) -> float | None:
+    found = [Fraction(v) for v in _values(events, name)]
+    if len(found) < 2:
+        return None
+    mean = sum(found) / len(found)
+    return float(sum((v - mean) ** 2 for v in found) / (len(found) - 1))
+
+
 def _all_big(events: list[dict]) -> bool | None:
     found = _values(events, "load")
     return all(v > 5 for v in found) if found else None
@@ -144,6 +155,8 @@ MODEL = [
             "score_max": lambda es: max(_values(es, "score"), default=None),
             "user_min": lambda es: min(_values(es, "user"), default=None),
             "load_avg": _mean,
+            "load_variance": lambda es: _variance(es, "load"),
+            "score_stddev": lambda es: None if (v := _variance(es, "score")) is None else v**0.5,
             "first_kind": lambda es: _ordered(es, "kind")[0][2],
             "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
             "users": _distinct,

@@ -41,7 +41,8 @@ def test_long_chain_of_derived_measures_resolves(tmp_path: Path) -> None:
     ("measures", "code", "message", "help"),
     [
         ("  a: mean(load)\n", "PK204", 'unknown measure "mean"', "did you mean avg()?"),
-        ("  a: percentile(load, 0.9)\n", "PK110", "approx_quantile() can't be used yet", "filter"),
+        ("  a: percentile(load, 0.9)\n", "PK204", 'unknown measure "percentile"',
+         "did you mean approx_quantile()?"),
         ("  a: count()\n  b: { expr: a / load }\n", "PK201", 'unknown measure "load"',
          "load is a field: add a measure of it"),
         ("  a: count()\n  b: { expr: a / c }\n", "PK201", 'unknown measure "c"', None),

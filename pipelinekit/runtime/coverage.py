@@ -13,12 +13,13 @@ import polars as pl
 
 from pipelinekit.catalog import codec as find_codec
 from pipelinekit.data import Outcome, RawBatch
-from pipelinekit.engine.compile import EVENTS, late_column
+from pipelinekit.engine.compile import EVENTS, FIRST, ON_TIME, START, late_column
 from pipelinekit.engine.ingest import Slice
 from pipelinekit.plan.model import KeyPlan, MetricPlan, Plan
 from pipelinekit.spec.expressions.render import render
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
+from pipelinekit.windows.session import Session
 
 _TRUE = pl.lit(True)
 # These may give null though their arguments are not null.
@@ -72,11 +73,7 @@ class Coverage:
         counts = dict.fromkeys(Outcome, 0)
         for (_, _, outcome), count in result.counts.items():
             counts[outcome] += count
-        late = sum(
-            int(partial.frame[late_column(0)].sum())
-            for partial in result.partials
-            if late_column(0) in partial.frame.columns
-        )
+        late = sum(_late(partial.frame) for partial in result.partials)
         total = sum(int(partial.frame[EVENTS].sum()) for partial in result.partials)
         for branch, count in (
             (_ON_TIME, total - late),
@@ -100,10 +97,21 @@ _INVALID = Branch("dead letters", "invalid")
 
 def _outcomes(metric: MetricPlan) -> Iterator[Branch]:
     yield _ON_TIME
-    if metric.allowed_lateness_ms:
+    # A session's row leaves once: nothing corrects it.
+    if metric.allowed_lateness_ms and not isinstance(metric.window, Session):
         yield _CORRECTED
     yield _TOO_LATE
     yield _INVALID
+
+
+def _late(frame: pl.DataFrame) -> int:
+    """How many of a partial's events were late for a window that they count in."""
+    if late_column(0) in frame.columns:
+        return int(frame[late_column(0)].sum())
+    if ON_TIME in frame.columns:
+        first = pl.col(FIRST if FIRST in frame.columns else START)
+        return int(frame.filter(first < pl.col(ON_TIME))[EVENTS].sum())
+    return 0
 
 
 def _conditions(metric: MetricPlan, nullable: frozenset[str]) -> Iterator[tuple[Branch, pl.Expr]]:

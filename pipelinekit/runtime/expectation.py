@@ -148,10 +148,22 @@ def _changed(want: Mapping[str, Any], row: Row, outcome: Outcome) -> dict[str, A
 def _row_written(row: Row, columns: Sequence[str], outcome: Outcome) -> dict[str, Any]:
     """The row as an expectation names it: its window and key, and what the others name."""
     named = [c for c in columns if c not in (*_MATCHED_BY, *outcome.key)]
-    identity = ["window", *(["window_end"] if "window_end" in columns else []), *outcome.key]
+    ends = "window_end" in columns or _has_other_end(row, outcome)
+    identity = ["window", *(["window_end"] if ends else []), *outcome.key]
     grain = {} if row.grain == outcome.finest else {"grain": row.grain}
     values = {name: _written(row, name, None, outcome) for name in (*identity, *named)}
     return {"window": values.pop("window"), **grain, **values}
+
+
+def _has_other_end(row: Row, outcome: Outcome) -> bool:
+    """Whether another row differs from this one in nothing but the end of its window."""
+    names = ("window_start", *outcome.key)
+    same = [r for r in outcome.rows if r.grain == row.grain]
+    return any(
+        all(r.values[n] == row.values[n] for n in names)
+        and r.values["window_end"] != row.values["window_end"]
+        for r in same
+    )
 
 
 def _letter_written(

@@ -3,7 +3,8 @@
 The rule is the engine's own (engine/lateness.py), applied to the whole slice at once: with M the
 greatest event time that a partition had shown before an event, and W = M − out_of_orderness, an
 event is in time while its window's end lies beyond W, corrects its row until the end plus the
-allowed lateness does not, and is too late then.
+allowed lateness does not, and is too late then. Of several windows the first to end makes it late,
+the last too late.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from pipelinekit.engine.ingest import rows_by_partition
 from pipelinekit.engine.lateness import END_OF_TIME, NO_TIME, PartitionTime, time_events
 from pipelinekit.plan.estimate import state_estimate
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
+from pipelinekit.runtime.simulated_rows import Counted, rows_held
 from pipelinekit.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from pipelinekit.windows.base import Window
+from pipelinekit.windows.cumulative import Cumulative
 from pipelinekit.windows.session import Session
+from pipelinekit.windows.sliding import CalendarSliding, Sliding
 
 _DISORDER_MS = (0, *(n * SECOND_MS for n in (1, 2, 5, 10, 30, 60, 600, 3600)))
 LATENESS_MS = (0, 10 * SECOND_MS, MINUTE_MS, 10 * MINUTE_MS)
@@ -179,68 +184,58 @@ def _metric(metric: MetricPlan, source: SourcePlan, events: _Events, bound: int)
     places = np.arange(len(events)) if mask is None else np.flatnonzero(frame[mask].to_numpy())
     rows = frame.select(keys)[places]
     times, greatest = events.times[places], events.greatest[places]
-    # A session's event is too late by its own time: when the session ends isn't known yet.
-    is_session = isinstance(metric.window, Session)
-    ends = times if is_session else metric.window.ends(metric.window.starts(times))
-    past = greatest - source.out_of_orderness_ms - ends  # W beyond the window's end
-    declared = metric.allowed_lateness_ms
+    last, first = _ends(metric.window, times)
+    declared, old_bound = metric.allowed_lateness_ms, source.out_of_orderness_ms
     lateness = sorted({*LATENESS_MS, declared})
-    new_past = greatest - bound - ends
-    needed = int(_at_share(new_past, KEPT_SHARE)) + 1 if len(places) else 0
+    needed = _at_share(greatest - bound - last, KEPT_SHARE) + 1 if len(places) else 0
     recommended = max(_nice(needed), bound) if needed > 0 else bound
-    state = _State(metric, source, events, places, rows, past)
-    proposed = replace(metric, allowed_lateness_ms=recommended)
+
+    def held(out_of_orderness_ms: int, allowed_ms: int) -> Held:
+        proposed = replace(metric, allowed_lateness_ms=allowed_ms)
+        watermarks = greatest - out_of_orderness_ms
+        counts = watermarks - last < allowed_ms
+        job = _job_watermark(events, out_of_orderness_ms)
+        keys = rows.filter(pl.Series(counts))
+        number = rows_held(
+            proposed, Counted(keys, times[counts], watermarks[counts], places[counts], job)
+        )
+        return Held(number, number * state_estimate(proposed, source).row_bytes)
+
     return MetricAdvice(
         metric=metric.name,
-        window=metric.window.suffix,
+        window=str(metric.window),
         events=len(places),
-        fates=tuple(_fate(past, allowed) for allowed in lateness),
+        fates=tuple(_fate(greatest - old_bound, first, last, allowed) for allowed in lateness),
         declared_ms=declared,
         recommended_ms=recommended,
-        held=state.held(source.out_of_orderness_ms),
-        held_recommended=_State(proposed, source, events, places, rows, new_past).held(bound),
+        held=held(old_bound, declared),
+        held_recommended=held(bound, recommended),
     )
 
 
-def _fate(past: np.ndarray, allowed: int) -> Fate:
-    is_late = past >= 0
-    too_late = int((past >= allowed).sum())
-    return Fate(allowed, int((~is_late).sum()), int(is_late.sum()) - too_late, too_late)
+def _ends(window: Window, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """When each event is too late, without lateness, and when it is late for one of its windows.
+
+    A session's event is too late by its own time, for when the session ends isn't known yet; late
+    it is never: the row of a session is written once.
+    """
+    last = window.ends(window.starts(times))
+    match window:
+        case Session():
+            return times, np.full(len(times), END_OF_TIME)
+        case Sliding() | CalendarSliding():
+            return last, window.ends(window.starts_ending_after(times))
+        case Cumulative():
+            return last, np.minimum(window.ticks(times) + window.tick_ms, last)
+        case _:
+            return last, last
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _State:
-    """What must be known of a metric's events to count the rows that are held at once."""
-
-    metric: MetricPlan
-    source: SourcePlan
-    events: _Events
-    places: np.ndarray
-    keys: pl.DataFrame
-    past: np.ndarray
-
-    def held(self, out_of_orderness_ms: int) -> Held:
-        """The rows from their first event until the job's watermark forgets their window."""
-        allowed = self.metric.allowed_lateness_ms
-        counted = self.past < allowed
-        places, keys = self.places[counted], self.keys.filter(pl.Series(counted))
-        watermarks = _job_watermark(self.events, out_of_orderness_ms)
-        change = np.zeros(len(self.events) + 1, dtype=np.int64)
-        starts = self.metric.window.starts(self.events.times[places])
-        for place, grain in enumerate(self.metric.grains):
-            own = starts if place == 0 else grain.starts(starts)
-            rows = (
-                keys.with_columns(__start=pl.Series(own), __place=pl.Series(places))
-                .group_by(*keys.columns, "__start")
-                .agg(pl.col("__place").min())
-            )
-            first = rows["__place"].to_numpy()
-            forgotten = grain.ends(rows["__start"].to_numpy()) + allowed
-            np.add.at(change, first, 1)
-            last = np.searchsorted(watermarks, forgotten, side="left")  # it moves after the merge
-            np.add.at(change, np.minimum(last + 1, len(self.events)), -1)
-        greatest = int(np.cumsum(change).max(initial=0))
-        return Held(greatest, greatest * state_estimate(self.metric, self.source).row_bytes)
+def _fate(watermarks: np.ndarray, first: np.ndarray, last: np.ndarray, allowed: int) -> Fate:
+    is_too_late = last + allowed <= watermarks
+    is_late = (first <= watermarks) & ~is_too_late
+    too_late, late = int(is_too_late.sum()), int(is_late.sum())
+    return Fate(allowed, len(watermarks) - late - too_late, late, too_late)
 
 
 def _job_watermark(events: _Events, out_of_orderness_ms: int) -> np.ndarray:

@@ -119,3 +119,27 @@ def test_without_lateness_nothing_can_be_corrected(tmp_path: Path) -> None:
     metric = HEAD.replace("allowed: 10m", "allowed: 0s")
     found = covered(tmp_path, metric, events("kind: view"))
     assert found["lateness"] == {"on time": 1, "too late": 0}
+
+
+@pytest.mark.parametrize(
+    ("window", "lateness"),
+    [
+        ("{ sliding: 2m, every: 1m }", {"on time": 1, "corrected": 2, "too late": 1}),
+        ("{ cumulative: 1h, every: 1m }", {"on time": 1, "corrected": 2, "too late": 0}),
+        ("{ session: 30s, max: 1h }", {"on time": 1, "too late": 3}),
+    ],
+)
+def test_lateness_of_every_kind_of_window(
+    tmp_path: Path, window: str, lateness: dict[str, int]
+) -> None:
+    metric = HEAD.replace("{ tumbling: 1m }", window).replace(
+        "10m", "3m" if "2m" in window else "1m"
+    )
+    steps = (
+        events("kind: view, country: BE")
+        + '      - watermark: "12:01:30"\n'
+        + events("kind: view", "kind: view")
+        + '      - watermark: "12:05:00"\n'
+        + ("" if "cumulative" in window else events("kind: view"))
+    )
+    assert covered(tmp_path, metric, steps)["lateness"] == lateness

@@ -142,16 +142,85 @@ def test_every_fate_is_the_engines(
     assert sum(count for _, count in advice.disorder) == advice.accepted
 
 
-@settings(max_examples=50)
-@given(logs, st.sampled_from(["1m", "1d"]))
+WINDOWS = {
+    "tumbling": "{ tumbling: 1m }\nrollups: [1h]",
+    "calendar": "{ tumbling: 1d, timezone: Europe/Brussels }",
+    "sliding": "{ sliding: 5m, every: 1m }",
+    "sliding days": "{ sliding: 3d, every: 1d }",
+    "cumulative": "{ cumulative: 10m, every: 1m }",
+    "cumulative day": "{ cumulative: 1d, every: 15m }",
+    "session": "{ session: 2m, max: 1h }",
+}
+
+
+def windowed(kind: str, allowed: str) -> Plan:
+    text = HEAD.replace("{ tumbling: 1m }", WINDOWS[kind]).replace("10m }\nsink", "LATE }\nsink")
+    return plan_of(text.replace("LATE", allowed))
+
+
+@settings(max_examples=80)
+@given(logs, st.sampled_from(sorted(WINDOWS.keys() - {"session"})), st.sampled_from(["0s", "3m"]))
 def test_rows_held_are_the_engines(
-    log: list[tuple[int, int, str | None, str, int]], window: str
+    log: list[tuple[int, int, str | None, str, int]], kind: str, allowed: str
 ) -> None:
-    text = HEAD.replace("tumbling: 1m", f"tumbling: {window}").replace("10m", "3m")
-    plan = plan_of(text.replace("window:", "rollups: [1h]\nwindow:") if window == "1m" else text)
-    whole = written(log)
-    (found,) = simulate(plan, [whole]).metrics
-    assert found.held.rows == greatest_held(plan, whole)
+    plan = windowed(kind, allowed)
+    (found,) = simulate(plan, [written(log)]).metrics
+    assert found.held.rows == greatest_held(plan, written(log))
+
+
+@settings(max_examples=50)
+@given(logs, st.sampled_from(sorted(WINDOWS)), st.sampled_from(["0s", "3m"]))
+def test_what_is_too_late_for_any_kind_of_window_is_the_engines(
+    log: list[tuple[int, int, str | None, str, int]], kind: str, allowed: str
+) -> None:
+    plan = windowed(kind, allowed)
+    (found,) = simulate(plan, [written(log)]).metrics
+    (fate,) = (f for f in found.fates if f.lateness_ms == found.declared_ms)
+    assert fate.too_late == counted(plan, written(log), [7, 20]).too_late
+    assert fate.in_time + fate.corrected + fate.too_late == found.events
+
+
+@pytest.mark.parametrize(
+    ("kind", "behind_s", "fate"),
+    [
+        ("sliding", 29, (2, 0, 0)),  # seconds behind 12:04:30, with a bound of 2 s
+        ("sliding", 28 + 60, (1, 1, 0)),  # 12:03:02: its first window ended at 12:04
+        ("sliding", 28 + 60 * 4, (1, 1, 0)),
+        ("cumulative", 31, (1, 1, 0)),  # the tick that ends at 12:04 had closed
+        ("cumulative", 29, (2, 0, 0)),
+        ("session", 29, (2, 0, 0)),  # its row is yet to come
+        ("session", 5 * 60, (1, 0, 1)),
+    ],
+)
+def test_event_is_late_for_the_first_of_its_windows_to_end(
+    kind: str, behind_s: int, fate: tuple[int, int, int]
+) -> None:
+    newest = NOON + 270_000
+    whole = batch([(0, event(t, "BE"), -1) for t in (newest, newest - behind_s * 1000)])
+    (found,) = simulate(windowed(kind, "3m"), [whole]).metrics
+    (declared,) = (f for f in found.fates if f.lateness_ms == 180_000)
+    assert (declared.in_time, declared.corrected, declared.too_late) == fate
+
+
+def test_sessions_are_held_until_nothing_can_touch_them() -> None:
+    at = [0, 60, 240, 300, 301, 900]  # three sessions; the last event ends two
+    messages = [(0, event(NOON + second * 1000, "BE"), -1) for second in at]
+    (found,) = simulate(windowed("session", "3m"), [batch(messages)]).metrics
+    assert found.held.rows == 3
+    (found,) = simulate(windowed("session", "0s"), [batch(messages)]).metrics
+    assert found.held.rows == 2
+
+
+def test_many_overlapping_windows_are_sampled_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelinekit.runtime import simulated_rows
+
+    keys = [f"k{number}" for number in range(2_000)]
+    whole = batch([(0, event(NOON, key), -1) for key in keys])
+    (exact,) = simulate(windowed("sliding", "3m"), [whole]).metrics
+    assert exact.held.rows == 2_000 * 5
+    monkeypatch.setattr(simulated_rows, "_ROWS_MAX", 2_500)
+    (sampled,) = simulate(windowed("sliding", "3m"), [whole]).metrics
+    assert sampled.held.rows == pytest.approx(10_000, rel=0.2)
 
 
 def greatest_held(plan: Plan, whole: RawBatch) -> int:

@@ -169,3 +169,27 @@ def test_whatever_the_layout_the_tests_pass_afterwards(tmp_path: Path, seed: int
     assert new.startswith(HEAD + STEPS)
     again, nothing = made(tmp_path / "again", new)
     assert (again, nothing.texts) == (new, {})
+
+
+def test_rows_of_ticks_are_told_apart_by_their_end(tmp_path: Path) -> None:
+    head = METRIC.split("tests:")[0].replace("tumbling: 1m", "cumulative: 1h, every: 1m")
+    steps = """\
+tests:
+  - name: one
+    steps:
+      - events:
+          - { t: "12:00:05", kind: view, country: BE }
+          - { t: "12:02:05", kind: view, country: BE }
+    expect: [{ window: "12:00", window_end: "12:01", country: BE, n: 7 }]
+"""
+    new, _ = made(tmp_path, head + steps)
+    assert (
+        new.removeprefix(head + steps.rsplit("    expect:", 1)[0])
+        == """\
+    expect:
+      - { window: "12:00", window_end: "12:01", country: BE, n: 1 }
+      - { window: "12:00", window_end: "12:03", country: BE, n: 2 }
+"""
+    )
+    new, _ = made(tmp_path, head + steps.rsplit("[{", 1)[0] + "[]\n")
+    assert new.count("window_end") == 2

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.diagnostics import Diagnostic, Span
 from pipelinekit.spec.document import Document, Entries, Path, dotted
 from pipelinekit.spec.unbuilt import (
     NOT_BUILT,
@@ -39,6 +39,12 @@ SYNONYMS = {
     "test": "tests", "env": "environments", "environment": "environments",
 }  # fmt: skip
 
+# What texts of a form are, by their key.
+_WRITTEN = {
+    "base": ("a day", "write it as 2024-01-31"),
+    "hex": ("bytes in hexadecimal digits", "write pairs of digits, such as 7b7d"),
+    "secret": ("the name of a secret", "letters, digits and _, such as CLICKHOUSE_PASSWORD"),
+}
 _WANTED = {
     "string_type": "a text", "int_type": "a whole number", "bool_type": "true or false",
     "dict_type": "a mapping of keys", "list_type": "a list", "model_type": "a mapping of keys",
@@ -160,7 +166,10 @@ def _findings(
             findings.append(_finding(document, model, path, error))
             continue
         is_deeper = any(len(p) > len(path) and p[: len(path)] == path for p, _ in errors)
-        if path not in wanted or is_deeper:  # said already, or by the member that was meant
+        is_one = any(p == path and e["type"] not in _WANTED for p, e in errors)
+        if (
+            path not in wanted or is_deeper or is_one
+        ):  # said already, or by the member that was meant
             continue
         words = [w for w in wanted.pop(path) if w]
         if "a number" in words and "a whole number" in words:
@@ -201,11 +210,30 @@ def _finding(document: Document, model: type[BaseModel], path: Path, error: Any)
             )
         case "type":
             return Diagnostic("PK401", _cut(error["msg"]), span, None, where)
-        case "too_short":
-            return Diagnostic("PK106", f"{path[-1]} is empty", span, "put at least one in", where)
+        case "too_short" | "too_long":
+            return _count(error, str(path[-1]), span, where)
+        case "greater_than_equal" | "less_than_equal":
+            bound = next(iter((error.get("ctx") or {}).values()))
+            word = "least" if kind == "greater_than_equal" else "most"
+            message = f"{_shown(given)} is out of range: {bound} is the {word}"
+            return Diagnostic("PK104", message, span, f"take {bound}", where)
+        case "string_pattern_mismatch" if path[-1] in _WRITTEN:
+            rule, help = _WRITTEN[str(path[-1])]
+            return Diagnostic("PK104", f"{_shown(given)} is not {rule}", span, help, where)
         case _:
             message = f"{_shown(given)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
             return Diagnostic("PK104", message, span, None, where)
+
+
+def _count(error: Any, name: str, span: Span, where: str) -> Diagnostic:
+    """A list or mapping of too few or too many items."""
+    context = error["ctx"]
+    least, most = context.get("min_length"), context.get("max_length")
+    if not context["actual_length"]:
+        return Diagnostic("PK106", f"{name} is empty", span, "put at least one in", where)
+    limit = f"at least {least}" if least is not None else f"at most {most}"
+    message = f"{name} takes {limit}, and {context['actual_length']} are given"
+    return Diagnostic("PK106", message, span, None, where)
 
 
 def _shown(given: object) -> str:

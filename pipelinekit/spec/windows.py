@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from zoneinfo import available_timezones
 
-from pipelinekit.spec.document import Path
+from pipelinekit.spec.document import Entries, Path
 from pipelinekit.spec.models import MetricSpec, WindowSpec
 from pipelinekit.spec.notes import Notes
 from pipelinekit.units import DAY_MS, WEEK_MS, format_duration, parse_duration_ms
@@ -39,6 +39,9 @@ def grains_of(spec: MetricSpec, notes: Notes) -> tuple[Window, ...]:
 
 def _window(spec: WindowSpec, notes: Notes) -> Window | None:
     given = [kind for kind in _TAKES if getattr(spec, kind) is not None]
+    node = notes.loaded.document.node(("window",))
+    if isinstance(node, Entries) and not node.nodes.keys() <= WindowSpec.model_fields.keys():
+        return None  # the unknown key is a finding already
     if len(given) != 1:
         said = " and ".join(given) or "none"
         message = f"a window is one of {', '.join(_TAKES)}, and this names {said}"

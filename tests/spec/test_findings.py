@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.spec.corpus import CORPUS
 from tests.spec.projects import METRIC, PROJECT, SINK, SOURCE, check, make_project
 
 
@@ -116,7 +117,9 @@ TEXTS = {"metric": METRIC, "source": SOURCE, "sink": SINK, "project": PROJECT}
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "code", "at"), BROKEN, ids=[f"{c[3]}-{c[2]}"[:50] for c in BROKEN]
+    ("file", "old", "new", "code", "at"),
+    [*BROKEN, *CORPUS],
+    ids=[f"{c[3]}-{c[2]}"[:50] for c in (*BROKEN, *CORPUS)],
 )
 def test_broken_spec_gives_its_code_at_its_place(
     tmp_path: Path, file: str, old: str, new: str, code: str, at: str
@@ -134,8 +137,10 @@ def test_broken_spec_gives_its_code_at_its_place(
 
 # codes that may stand beside another: the cause of both is one mistake
 FOLLOWING = {
+    "PK101": {"PK102", "PK207", "PK602"},
     "PK105": {"PK108"},
     "PK109": {"PK605"},
+    "PK405": {"PK412"},
     "PK406": {"PK603", "PK604"},
 }
 

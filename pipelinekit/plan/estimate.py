@@ -17,7 +17,8 @@ from pipelinekit.windows.cumulative import Cumulative
 _ROW_BYTES = 110  # its place in the index, its marks, the room that growing arrays keep
 _KEY_BYTES, _TUPLE_BYTES = 60, 80
 _NUMBER_BYTES, _OBJECT_BYTES, _TIMED_BYTES, _SET_BYTES = 10, 100, 240, 220
-_SKETCH_BYTES = 16_500  # at most: all registers of a distinct count, some 150 buckets of a quantile
+_SKETCH_BYTES = 300  # of a few values; it grows up to that of all registers, or some 150 buckets
+_SKETCH_BYTES_MAX = 16_500
 VALUE_BYTES = 80  # of one value in a set
 
 
@@ -25,13 +26,15 @@ VALUE_BYTES = 80  # of one value in a set
 class StateEstimate:
     """`windows` by grain, in the metric's order. `rows_max` of a window: None if keys are open.
 
-    `has_sets`: a row grows by VALUE_BYTES with each distinct value.
+    `has_sets`: a row grows by VALUE_BYTES with each distinct value. `sketch_bytes` is what it may
+    grow by, at most, as its sketches fill.
     """
 
     windows: tuple[tuple[str, int], ...]
     rows_max: int | None
     row_bytes: int
     has_sets: bool
+    sketch_bytes: int
 
     @property
     def windows_held(self) -> int:
@@ -45,10 +48,13 @@ def state_estimate(metric: MetricPlan, source: SourcePlan) -> StateEstimate:
     for key in metric.key:
         # A list's values, all others as one, and null.
         rows = None if rows is None or key.values is None else rows * (len(key.values) + 2)
-    sizes = [_bytes(merge, dtype) for merge, dtype in _accumulators(metric, source)]
+    accumulators = _accumulators(metric, source)
+    sizes = [_bytes(merge, dtype) for merge, dtype in accumulators]
+    sketches = sum(merge in (Merge.RANKS, Merge.COUNTS) for merge, _ in accumulators)
     keys = len(metric.key)
     row = _ROW_BYTES + keys * _KEY_BYTES + (_TUPLE_BYTES if keys > 1 else 0) + sum(sizes)
-    return StateEstimate(windows, rows, row, has_sets=_SET_BYTES in sizes)
+    growth = sketches * (_SKETCH_BYTES_MAX - _SKETCH_BYTES)
+    return StateEstimate(windows, rows, row, _SET_BYTES in sizes, growth)
 
 
 def _windows(window: Window, allowed_ms: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelinekit.plan.estimate import VALUE_BYTES, state_estimate
+from pipelinekit.plan.estimate import VALUE_BYTES, StateEstimate, state_estimate
 from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SourcePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.spec.expressions.render import render as render_expression
@@ -86,16 +86,23 @@ def _state(metric: MetricPlan, source: SourcePlan) -> str:
     """How many windows are held at once, what a row of one costs, and what all may come to."""
     estimate = state_estimate(metric, source)
     held = ", ".join(f"{count} windows of {grain}" for grain, count in estimate.windows)
-    growing = f" and {VALUE_BYTES} B a distinct value" if estimate.has_sets else ""
-    row = f"about {format_bytes(estimate.row_bytes)}{growing}"
+    row = f"about {format_bytes(estimate.row_bytes)}"
+    if estimate.has_sets:
+        row += f" and {VALUE_BYTES} B a distinct value"
+    if estimate.sketch_bytes:
+        row += f", {format_bytes(estimate.row_bytes + estimate.sketch_bytes)} with full sketches"
     if estimate.rows_max is None:
-        many = format_bytes(_MANY_KEYS * estimate.windows_held * estimate.row_bytes)
+        many = _sizes(estimate, _MANY_KEYS)
         return f"{held}; a row a key and window, {row}: {_MANY_KEYS:,} keys in each are {many}"
-    rows = estimate.rows_max * estimate.windows_held
-    return (
-        f"{held}; at most {estimate.rows_max} rows each, {row}: "
-        f"at most {format_bytes(rows * estimate.row_bytes)}"
-    )
+    rows = estimate.rows_max
+    return f"{held}; at most {rows} rows each, {row}: at most {_sizes(estimate, rows)}"
+
+
+def _sizes(estimate: StateEstimate, rows: int) -> str:
+    """What so many rows in each window take: from few values in them to full sketches."""
+    held = rows * estimate.windows_held
+    least, growth = held * estimate.row_bytes, held * estimate.sketch_bytes
+    return f"{format_bytes(least)}{f' to {format_bytes(least + growth)}' if growth else ''}"
 
 
 def _setting(value: object) -> str:

@@ -29,6 +29,8 @@ ROWS = 20_000
         ("user, country", "low: min(load)\n  high: max(load)\n  mean: avg(load)"),
         ("user", "last: last(country)"),
         ("user", "users: { measure: count_distinct(country), max_values: 100 }"),
+        ("user", "users: approx_count_distinct(country)"),
+        ("user", "median: approx_quantile(load, 0.5)"),
     ],
 )
 def test_bytes_of_a_row_are_right_within_a_third(tmp_path: Path, key: str, measures: str) -> None:

@@ -59,3 +59,11 @@ def test_sets_grow_with_their_values(tmp_path: Path) -> None:
         "12 windows of 1m; at most 1 rows each, about 340 B and 80 B a distinct value: "
         "at most 4.0 KiB"
     )
+
+
+def test_sketches_are_said_from_small_to_full(tmp_path: Path) -> None:
+    text = HEAD.replace("total: sum(amount)", "users: approx_count_distinct(user)")
+    assert state_line(tmp_path, text) == (
+        "12 windows of 1m; a row a key and window, about 480 B, 16.3 KiB with full sketches: "
+        "1,000 keys in each are 5.5 MiB to 190.9 MiB"
+    )

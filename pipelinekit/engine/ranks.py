@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 Ranks = dict[int, int] | np.ndarray
-_DENSE_FROM = 8  # an array once an eighth of the places is taken
+_DENSE_FROM = 128  # an entry takes some 100 bytes, a place one
 
 
 def merged_ranks(held: Ranks | None, added: Ranks, places: int) -> Ranks:

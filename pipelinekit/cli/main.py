@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "validate": ("validate", "validate", "Check specs: all findings at once."),
     "test": ("test", "test", "Run the specs' tests with time."),
     "list": ("list_specs", "list_specs", "List sources, metrics and sinks."),
+    "fmt": ("fmt", "fmt", "Put spec files into one form."),
     "plan": ("plan", "plan", "Show what would run, as canonical text."),
     "diff": ("diff", "diff", "Say what a change of specs means."),
     "simulate": ("simulate", "simulate", "Say how late events come, and what to allow for."),

@@ -1,0 +1,116 @@
+"""`fmt`: one form, the same meaning, comments kept."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelinekit.cli.main import cli
+from pipelinekit.spec.formatting import NotFormatted, formatted
+from pipelinekit.spec.reading import read
+from tests.spec.projects import FILES
+
+ROOT = Path(__file__).parents[2]
+SPECS = sorted((ROOT / "specs").rglob("*.yaml"))
+
+UNTIDY = """\
+# The team's own.
+kind: metric
+measures:@@
+  n: count()        # all of them
+  big: { measure: "count()", filter: load > 60 }
+# which events
+filter: kind = 'view'
+
+
+lateness: { allowed: 600s }
+window: { sliding: 300s, every: 10000ms }
+source: events
+sink: store
+# its name
+name: views
+""".replace("@@", "   ")
+TIDY = """\
+# The team's own.
+kind: metric
+# its name
+name: views
+source: events
+# which events
+filter: kind = 'view'
+
+measures:
+  n: count()        # all of them
+  big: { measure: "count()", filter: load > 60 }
+window: { sliding: 5m, every: 10s }
+lateness: { allowed: 10m }
+sink: store
+"""
+
+
+def test_keys_get_their_order_and_comments_go_with_them() -> None:
+    assert formatted(UNTIDY, "views.yaml") == TIDY
+    assert formatted(TIDY, "views.yaml") == TIDY
+
+
+@pytest.mark.parametrize("file", SPECS, ids=lambda p: p.stem)
+def test_the_example_project_is_in_form(file: Path) -> None:
+    assert formatted(file.read_text(), str(file)) == file.read_text()
+
+
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(sorted(FILES)))
+def test_any_order_of_keys_gives_one_form_that_says_the_same(seed: int, name: str) -> None:
+    rng = random.Random(seed)
+    text = FILES[name]
+    blocks: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if line[0].isspace():
+            blocks[-1] += line
+        else:
+            blocks.append(f"# of {line.split(':')[0]}\n{line}")
+    rng.shuffle(blocks)
+    mixed = "".join(b + "\n" * rng.choice([0, 0, 1, 3]) for b in blocks)
+    form = formatted(mixed, name)
+    assert formatted(form, name) == form
+    assert read(form.encode(), name).data() == read(text.encode(), name).data()
+    for line in form.splitlines():
+        assert line == line.rstrip()
+    for key in read(text.encode(), name).data():
+        assert f"# of {key}\n{key}:" in form
+
+
+def test_space_inside_a_text_of_several_lines_stays() -> None:
+    text = "kind: metric\ndescription: |\n  two spaces  \n\n\n  and gaps\nname: views\n"
+    form = formatted(text, "views.yaml")
+    assert read(form.encode(), "v").data() == read(text.encode(), "v").data()
+    assert form.index("name:") < form.index("description:")
+
+
+@pytest.mark.parametrize(
+    "text", ["kind: [", "- a", "", "{ kind: metric, name: x }", "a: 1\na: 2\n"]
+)
+def test_what_is_no_spec_is_left_alone(text: str) -> None:
+    with pytest.raises(NotFormatted):
+        formatted(text, "x.yaml")
+
+
+def test_check_names_files_and_writes_nothing(tmp_path: Path) -> None:
+    file, broken = tmp_path / "views.yaml", tmp_path / "broken.yaml"
+    file.write_text(UNTIDY)
+    result = CliRunner().invoke(cli, ["fmt", "--check", str(tmp_path)], standalone_mode=False)
+    assert result.return_value == 1
+    assert "would change" in result.output
+    assert file.read_text() == UNTIDY
+    assert CliRunner().invoke(cli, ["fmt", str(tmp_path)], standalone_mode=False).return_value == 0
+    assert file.read_text() == TIDY
+    again = CliRunner().invoke(cli, ["fmt", "--check", str(tmp_path)], standalone_mode=False)
+    assert again.return_value == 0
+    broken.write_text("kind: [")
+    failed = CliRunner().invoke(cli, ["fmt", str(tmp_path)], standalone_mode=False)
+    assert failed.return_value == 1
+    assert broken.read_text() == "kind: ["

@@ -118,6 +118,9 @@ class Pane:
 
     def put(self, frame: pl.DataFrame, keys: int) -> None:
         """Rows of a snapshot replace what is held; unsent ones become dirty."""
+        if not frame.height:
+            self._grow(1)
+            return
         slots = self._slots(key_rows(frame, keys))
         for column in self.columns:
             if column.name in frame.columns:

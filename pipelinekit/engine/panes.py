@@ -196,7 +196,12 @@ class PaneStore:
 
     @property
     def held_rows(self) -> int:
-        return sum(len(p) for grain in self._all_grains() for p in grain.held())
+        """Rows in state, without emptied ones."""
+        return sum(
+            int(np.count_nonzero(pane.events[: len(pane)]))
+            for grain in self._all_grains()
+            for pane in grain.held()
+        )
 
     # --- private ----------------------------------------------------------------------------
 

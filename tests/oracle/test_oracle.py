@@ -27,7 +27,7 @@ from tests.oracle.harness import Harness
 BASE_MS = 1_704_110_400_000  # 2024-01-01T12:00:00Z
 BOUND_MS, SKEW_MS = 2_000, 60_000
 FLOOR_MS = BASE_MS + 120_000
-EXAMPLES = int(os.environ.get("PIPELINEKIT_ORACLE_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("PIPELINEKIT_ORACLE_EXAMPLES", "150"))
 
 _MEASURES = [
     plans.measure("n", "count()"),
@@ -250,6 +250,7 @@ def _message(draw: st.DrawFn, partition: int, number: int, at: int) -> model.Mes
     return model.Message(json.dumps({k: v for k, v in event.items() if v is not None}).encode(), at)
 
 
+@pytest.mark.timeout(3600)
 @seed(int(os.environ.get("PIPELINEKIT_ORACLE_SEED", "20240101")))
 @settings(
     max_examples=EXAMPLES,

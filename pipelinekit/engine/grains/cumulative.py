@@ -29,6 +29,7 @@ class CumulativeGrain(Grain):
         assert isinstance(metric.plan.window, Cumulative)
         self.window = metric.plan.window
         self.totals: dict[int, Pane] = {}
+        self._folded: dict[int, Pane] = {}  # emptied ticks
 
     def is_forgotten(self, rows: Rows, watermark_ms: int) -> bool:
         return self.end(rows.start_ms) + self.allowed_ms <= watermark_ms
@@ -55,7 +56,10 @@ class CumulativeGrain(Grain):
             if not is_done or pane.dirty_since_ms is not None:
                 break  # a later tick's sum would be in an earlier one's
             self._total(self.window.start(start)).fold(pane)
-            del self.panes[start]
+            pane.empty(np.arange(len(pane)))
+            self._folded[start] = self.panes.pop(start)
+        # Until that is saved: another bucket's rows of the tick would bring back ours beside them.
+        self._folded = {start: p for start, p in self._folded.items() if p.is_changed}
         open_periods = {self.window.start(start) for start in self.panes}
         for period, pane in list(self.totals.items()):
             if pane.end_ms + self.allowed_ms <= watermark_ms and period not in open_periods:
@@ -85,6 +89,7 @@ class CumulativeGrain(Grain):
 
     def held(self) -> Iterable[Pane]:
         yield from self.totals.values()
+        yield from self._folded.values()
         yield from self.panes.values()
 
     def home(self, identity: PaneId, watermark_ms: int) -> Pane | None:

@@ -9,7 +9,7 @@ from pipelinekit.plan.fingerprint import measure_fingerprint, metric_fingerprint
 from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, SourcePlan
 from pipelinekit.spec.constants import bound_measure
 from pipelinekit.spec.expressions.parse import parse_expression, parse_measure
-from pipelinekit.spec.expressions.tree import Expression
+from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Expression
 from pipelinekit.types import BOOL, FLOAT, INT, STRING, TIMESTAMP, Type, decimal_type
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.tumbling import Tumbling
@@ -96,7 +96,7 @@ def measure(
 
 
 def derived(name: str, text: str, measures: Sequence[MeasurePlan]) -> MeasurePlan:
-    tree = expression(text, {m.name: m.type for m in measures})
+    tree = expression(text, {WINDOW_SECONDS: FLOAT} | {m.name: m.type for m in measures})
     return MeasurePlan(
         name=name, measure=None, arguments=(), filter=None, derived=tree, max_values=None,
         hidden=False, type=tree.type, nullable=True, fingerprint="",

@@ -16,8 +16,8 @@ from pipelinekit.engine.compile import CompiledMeasure
 from pipelinekit.engine.pane import Key, key_series
 from pipelinekit.plan.model import MetricPlan
 from pipelinekit.spec.expressions.to_polars import to_polars
-from pipelinekit.spec.expressions.tree import Expression, fields_of
-from pipelinekit.units import TIME_MAX_MS
+from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Expression, fields_of
+from pipelinekit.units import SECOND_MS, TIME_MAX_MS
 
 _TIME = pa.timestamp("ms", "UTC")
 
@@ -26,7 +26,7 @@ _TIME = pa.timestamp("ms", "UTC")
 class Changed:
     """Rows that are to leave: key, window [start, end) in ms, accumulators and counts, aligned.
 
-    `state` holds the accumulators by their columns' names.
+    `state` holds the accumulators by their columns' names; `lengths` is what a rate divides by, ms.
     """
 
     keys: Sequence[Key]
@@ -35,6 +35,7 @@ class Changed:
     state: Mapping[str, np.ndarray]
     events: np.ndarray
     late: np.ndarray
+    lengths: np.ndarray
 
 
 class RowBuilder:
@@ -112,7 +113,9 @@ class RowBuilder:
                 result = pc.if_else(pa.array(starts < floor), None, result)
             results[compiled.plan.name] = result
         if self._derived:
+            lengths = np.concatenate([part.lengths for part in changed])
             frame = pl.DataFrame({name: pl.from_arrow(a) for name, a in results.items()})
+            frame = frame.with_columns(pl.Series(WINDOW_SECONDS, lengths / SECOND_MS))
             for level in self._derived:
                 frame = frame.with_columns(**level)
                 results |= {name: frame[name].to_arrow() for name in level}

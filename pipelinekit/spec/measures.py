@@ -12,7 +12,7 @@ from pipelinekit.spec.document import Path, Scalar
 from pipelinekit.spec.expressions.parse import ParsedMeasure, parse_expression, parse_measure
 from pipelinekit.spec.expressions.problems import SyntaxProblem
 from pipelinekit.spec.expressions.syntax import Node, parse
-from pipelinekit.spec.expressions.tree import Call, Expression
+from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Call, Expression
 from pipelinekit.spec.expressions.tree import Field as FieldRef
 from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec
 from pipelinekit.spec.notes import Notes, nearest
@@ -28,7 +28,11 @@ _SYNONYMS = {
     "earliest": "first", "median": "approx_quantile", "percentile": "approx_quantile",
     "quantile": "approx_quantile", "stdev": "stddev",
 }  # fmt: skip
-_WAYS = ("measure", "expr", "ratio")
+_WAYS = ("measure", "expr", "ratio", "rate_per_second")
+_SHORTHANDS = {
+    "ratio": "write { ratio: [above, below] }, of two measures",
+    "rate_per_second": "write { rate_per_second: views }, of a measure",
+}
 
 
 def measures_of(
@@ -106,7 +110,9 @@ class _Measures:
             finding = unbuilt(self.notes.loaded.document, path, f"{meant}()", meant)
             self.notes.add(finding.code, finding.message, path, finding.help, place)
             return None
-        help = nearest(meant, known, "measure", else_="").replace("?", "()?")
+        help = _SHORTHANDS.get(parsed.name) or nearest(meant, known, "measure", else_="").replace(
+            "?", "()?"
+        )
         self.notes.add("PK204", f'unknown measure "{parsed.name[:60]}"', path, help, place)
         return None
 
@@ -155,8 +161,11 @@ class _Measures:
             )
         if any(read in self.spec.measures and read not in self.found for read in reads):
             return  # what it reads has findings of its own
+        expression: Expression | None
         if measure.ratio is not None:
             expression = self._ratio(measure.ratio, (*path, "ratio"))
+        elif measure.rate_per_second is not None:
+            expression = self._rate(measure.rate_per_second, (*path, "rate_per_second"))
         else:
             expression = self._over_measures(measure.expr or "", (*path, "expr"))
         if expression is not None and not options:
@@ -180,24 +189,38 @@ class _Measures:
         return parsed.expression
 
     def _ratio(self, sides: Sequence[str], path: Path) -> Expression | None:
-        typed: list[Expression] = []
-        for place, side in enumerate(sides):
-            found = self.found.get(side)
-            if found is None:
-                help = nearest(side, self.found, "measure", else_="add the measure")
-                self.notes.add("PK201", f'unknown measure "{side}"', (*path, place), help)
-            elif not found.type.is_numeric:
-                message = f"a ratio is of numbers, and {side} is {found.type}"
-                self.notes.add("PK203", message, (*path, place), "name a numeric measure")
-            else:
-                typed.append(FieldRef(side, found.type))
-        return Call("/", tuple(typed), FLOAT) if len(typed) == len(sides) else None
+        typed = [self._number(s, "a ratio is", (*path, place)) for place, s in enumerate(sides)]
+        above, below = typed
+        if above is None or below is None:
+            return None
+        return Call("/", (above, below), FLOAT)
+
+    def _rate(self, name: str, path: Path) -> Expression | None:
+        above = self._number(name, "a rate is", path)
+        return above and Call("/", (above, FieldRef(WINDOW_SECONDS, FLOAT)), FLOAT)
+
+    def _number(self, name: str, what: str, path: Path) -> FieldRef | None:
+        """The measure of that name, or None and a finding that it is none, or no number."""
+        found = self.found.get(name)
+        if found is None:
+            help = nearest(name, self.found, "measure", else_="add the measure")
+            if name in self.types:
+                help = f"{name} is a field: add a measure of it, such as sum({name}), and name that"
+            self.notes.add("PK201", f'unknown measure "{name}"', path, help)
+            return None
+        if not found.type.is_numeric:
+            message = f"{what} of numbers, and {name} is {found.type}"
+            self.notes.add("PK203", message, path, "name a numeric measure")
+            return None
+        return FieldRef(name, found.type)
 
 
 def _reads(measure: MeasureSpec) -> frozenset[str]:
     """The names that a derived measure reads, whatever their types."""
     if measure.ratio is not None:
         return frozenset(measure.ratio)
+    if measure.rate_per_second is not None:
+        return frozenset((measure.rate_per_second,))
     try:
         return _names(parse(measure.expr or ""))
     except SyntaxProblem:

@@ -260,11 +260,12 @@ class KeySpec(Model):
 
 
 class MeasureSpec(Model):
-    """An aggregate (`measure`), or one derived from others (`expr`, `ratio`)."""
+    """An aggregate (`measure`), or one derived from others (`expr`, `ratio`, `rate_per_second`)."""
 
     measure: StrictStr | None = None
     expr: StrictStr | None = None
     ratio: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
+    rate_per_second: Name | None = None
     filter: StrictStr | None = None
     max_values: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     hidden: StrictBool = False

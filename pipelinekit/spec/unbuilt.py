@@ -25,7 +25,6 @@ NOT_BUILT: dict[str, dict[Path, str]] = {
         ("top",): "top lists",
         ("key", "max_values"): "an alert on the number of key values",
         ("key", "*", "max_values"): "an alert on the number of key values",
-        ("measures", "*", "rate_per_second"): "rates per second",
     },
     "sink": {},
     "test": {},
@@ -36,10 +35,9 @@ NOT_BUILT_VALUES: dict[tuple[str, Path], dict[str, str]] = {
     ("sink", ("type",)): {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"},
 }
 NOT_BUILT_KINDS = {"policy": "the kind policy"}
-NOT_BUILT_MEASURES = frozenset((*("histogram", "most_frequent", "rate_per_second", "funnel_step"),))
+NOT_BUILT_MEASURES = frozenset(("histogram", "most_frequent", "funnel_step"))
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
-    "rate_per_second": "divide in a derived measure, such as { expr: views / 60 }",
     "from": "name the source of events",
     "registry": "leave it out with format: json",
     "avro": "use format: json",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipelinekit.engine.placing import Bounds
 from pipelinekit.plan.model import KeyPlan
+from pipelinekit.spec.expressions.tree import WINDOW_SECONDS
 from pipelinekit.windows.cumulative import Cumulative
 from pipelinekit.windows.session import Session
 from pipelinekit.windows.sliding import Sliding
@@ -54,6 +55,7 @@ _FEW = [
     plans.measure("users", "count_distinct(user)", max_values=3),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
 ]
+_VISITS = [*_FEW, plans.derived("rate", f"n / {WINDOW_SECONDS}", _FEW)]
 _MEASURES.append(plans.derived("share", "views / n", _MEASURES))
 METRICS = [
     plans.metric(
@@ -81,7 +83,9 @@ METRICS = [
         window=Cumulative(Tumbling(300_000), 40_000),  # the last tick of a period is a short one
         allowed_ms=30_000,
     ),
-    plans.metric("visits", _FEW, key=["user"], window=Session(30_000, 200_000), allowed_ms=60_000),
+    plans.metric(
+        "visits", _VISITS, key=["user"], window=Session(30_000, 200_000), allowed_ms=60_000
+    ),
     plans.metric(
         "short_visits",
         _FEW,
@@ -130,6 +134,12 @@ def _variance(events: list[dict], name: str) -> float | None:
         return None
     mean = sum(found) / len(found)
     return float(sum((v - mean) ** 2 for v in found) / (len(found) - 1))
+
+
+def _rate(events: list[dict]) -> float | None:
+    times = [e["t"] for e in events]
+    span = max(times) - min(times)
+    return len(events) * 1000 / span if span else None
 
 
 def _all_big(events: list[dict]) -> bool | None:
@@ -199,8 +209,8 @@ MODEL += [
         30_000, kind="cumulative",
     ),
     model.Metric(
-        "visits", lambda e: (e["user"],), lambda e: True, _FEW_RESULTS, (30_000, 200_000), 60_000,
-        kind="session",
+        "visits", lambda e: (e["user"],), lambda e: True, _FEW_RESULTS | {"rate": _rate},
+        (30_000, 200_000), 60_000, kind="session",
     ),
     model.Metric(
         "short_visits", lambda e: (e["country"], e["kind"]), lambda e: not e["bot"], _FEW_RESULTS,

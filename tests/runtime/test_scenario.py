@@ -168,3 +168,60 @@ tests:
 """
     text = windowed("session: 30m", "1h", steps)
     assert outcome(tmp_path, text).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("window", "base", "lengths"),
+    [
+        # In Brussels the one day has 23 hours, the other 25.
+        ("tumbling: 1d, timezone: Europe/Brussels", "2024-03-31", {"2024-04-01": 82_800}),
+        ("tumbling: 1d, timezone: Europe/Brussels", "2024-10-27", {"2024-10-28": 90_000}),
+        ("tumbling: 1mo", "2024-02-29", {"2024-03-01": 29 * 86_400}),
+        ("sliding: 1m, every: 30s", "2024-01-01", {"12:00:30": 60, "12:01:00": 60}),
+        ("cumulative: 1d, every: 1m", "2024-01-01", {"12:01:00": 43_260}),
+        ("session: 30m", "2024-01-01", {"12:30:08": 8}),  # the time between its events
+    ],
+)
+def test_rate_divides_by_the_true_length_of_the_row(
+    tmp_path: Path, window: str, base: str, lengths: dict[str, int]
+) -> None:
+    starts = {"2024-04-01": base, "2024-10-28": base, "2024-03-01": "2024-02-01",
+              "12:00:30": "11:59:30"}  # fmt: skip
+    start = "00:00" if window.startswith("cumulative") else "12:00"
+    rows = "".join(
+        f'      - {{ window: "{starts.get(end, start)}", window_end: "{end}", country: BE, '
+        f"rate: {{ approx: {2 / seconds!r}, within: 1e-15 }} }}\n"
+        for end, seconds in lengths.items()
+    )
+    steps = f"""\
+tests:
+  - name: two views
+    base: {base}
+    steps:
+      - events:
+          - {{ t: "12:00:00", kind: view, country: BE }}
+          - {{ t: "12:00:08", kind: view, country: BE }}
+      - watermark: "14:00:00"
+    expect:
+{rows}"""
+    text = windowed(window, "1h", steps).replace(
+        "  total: sum(amount)\n", "  rate: { rate_per_second: n }\n"
+    )
+    assert outcome(tmp_path, text).failures == ()
+
+
+def test_session_of_a_single_moment_has_no_rate(tmp_path: Path) -> None:
+    steps = """\
+tests:
+  - name: two events of one millisecond
+    steps:
+      - events:
+          - { t: "12:00:00", kind: view, country: BE }
+          - { t: "12:00:00", kind: view, country: BE }
+      - watermark: "14:00:00"
+    expect: [{ window: "12:00", country: BE, n: 2, rate: null }]
+"""
+    text = windowed("session: 30m", "1h", steps).replace(
+        "  total: sum(amount)\n", "  rate: { rate_per_second: n }\n"
+    )
+    assert outcome(tmp_path, text).failures == ()

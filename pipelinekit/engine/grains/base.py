@@ -148,6 +148,7 @@ class Grain:
             state={name: values[slots] for name, values in pane.state.items()},
             events=pane.events[slots],
             late=pane.late[slots],
+            lengths=np.full(len(slots), pane.end_ms - pane.id.start_ms),
         )
 
     def written(self, pane: Pane, slots: np.ndarray, now_ms: int) -> None:

@@ -85,6 +85,7 @@ class CumulativeGrain(Grain):
             state=state,
             events=events,
             late=pane.late[slots],
+            lengths=np.full(len(slots), pane.end_ms - period),
         )
 
     def held(self) -> Iterable[Pane]:

@@ -85,13 +85,15 @@ class SessionGrain(Grain):
 
     def changed(self, pane: Pane, slots: np.ndarray) -> Changed:
         keys = [pane.keys[i] for i in slots.tolist()]
+        starts = np.asarray([key[-1] for key in keys], dtype=np.int64)
         return Changed(
             keys=[key[0] if self._keys == 1 else key[:-1] for key in keys],
-            starts=np.asarray([key[-1] for key in keys], dtype=np.int64),
+            starts=starts,
             ends=self._ends(pane)[slots],
             state={name: values[slots] for name, values in pane.state.items()},
             events=pane.events[slots],
             late=pane.late[slots],
+            lengths=pane.state[LAST][slots] - starts,
         )
 
     def written(self, pane: Pane, slots: np.ndarray, now_ms: int) -> None:

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from pipelinekit.types import Type
 
+# What a derived measure may read beside other measures: its row's length in seconds, a float.
+WINDOW_SECONDS = "__seconds"
 LiteralValue = str | bool | int | float | Decimal | None
 
 

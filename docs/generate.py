@@ -124,7 +124,8 @@ def _usage(measure: Measure) -> str:
     names = list(measure.signature.arguments)
     if measure.signature.optional_arguments:
         return f"{measure.name}()` or `{measure.name}({', '.join(names)})"
-    return f"{measure.name}({', '.join(names)})"
+    example = f"`, such as `{measure.signature.example}" if measure.signature.example else ""
+    return f"{measure.name}({', '.join(names)}){example}"
 
 
 def _needs(measure: Measure) -> str:

@@ -41,11 +41,13 @@ class ApproxQuantile:
 
     name = "approx_quantile"
     summary = "the value at rank q (0 to 1), within 1 % of it, as a float"
-    signature = Signature(arguments=("x", "q"), constants=1)
+    signature = Signature(
+        arguments=("x", "q"), constants=1, example="approx_quantile(load_ms, 0.95)"
+    )
 
     def with_constants(self, constants: Sequence[object]) -> ApproxQuantile:
         (q,) = constants
-        if isinstance(q, bool | str) or q is None or not 0 <= float(q) <= 1:  # type: ignore[arg-type]
+        if isinstance(q, bool | str | tuple) or q is None or not 0 <= float(q) <= 1:  # type: ignore[arg-type]
             raise ValueError(f"q is a number from 0 to 1, and this is {q}")
         return ApproxQuantile(float(q))  # type: ignore[arg-type]
 

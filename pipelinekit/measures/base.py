@@ -84,6 +84,7 @@ class Signature:
     constants: int = 0  # how many of the last ones are literals, given to `with_constants`
     needs_max_values: bool = False
     needs_id: bool = False
+    example: str = ""  # a call, where the arguments' names don't show how one is written
 
 
 @dataclass(frozen=True, slots=True, eq=False)

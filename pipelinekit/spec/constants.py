@@ -7,7 +7,7 @@ from typing import cast
 
 from pipelinekit.catalog import measure
 from pipelinekit.measures.base import Measure, WithConstants
-from pipelinekit.spec.expressions.tree import Expression, Literal
+from pipelinekit.spec.expressions.tree import Call, Expression, Literal
 
 
 def bound_measure(name: str, arguments: Sequence[Expression]) -> tuple[Measure, list[Expression]]:
@@ -19,10 +19,22 @@ def bound_measure(name: str, arguments: Sequence[Expression]) -> tuple[Measure, 
     count = kind.signature.constants
     if not count:
         return kind, list(arguments)
-    constants = arguments[len(arguments) - count :]
-    if not all(isinstance(c, Literal) for c in constants):
+    try:
+        values = [_written(c) for c in arguments[len(arguments) - count :]]
+    except TypeError:
         names = ", ".join(kind.signature.arguments[-count:])
-        raise ValueError(f"{names} of {name} must be written out: no field, nothing computed")
-    values = [c.value for c in constants if isinstance(c, Literal)]
+        message = f"{names} of {name} must be written out: no field, nothing computed"
+        raise ValueError(message) from None
     bound = cast("WithConstants", kind).with_constants(values)
     return bound, list(arguments[: len(arguments) - count])
+
+
+def _written(argument: Expression) -> object:
+    """The literal's value, of a list a tuple. Raises TypeError for what is computed."""
+    match argument:
+        case Literal(value=value):
+            return value
+        case Call(function="list", arguments=items):
+            return tuple(_written(item) for item in items)
+        case _:
+            raise TypeError

@@ -86,7 +86,7 @@ class _Measures:
         try:
             kind, arguments = bound_measure(kind.name, parsed.arguments)
         except ValueError as error:
-            self.notes.add("PK250", str(error), path, f"as in {kind.name}(load_ms, 0.95)")
+            self.notes.add("PK250", str(error), path, f"as in {kind.signature.example}")
             return
         try:
             result = kind.result_type([argument.type for argument in arguments])

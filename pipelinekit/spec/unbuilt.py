@@ -35,7 +35,7 @@ NOT_BUILT_VALUES: dict[tuple[str, Path], dict[str, str]] = {
     ("sink", ("type",)): {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"},
 }
 NOT_BUILT_KINDS = {"policy": "the kind policy"}
-NOT_BUILT_MEASURES = frozenset(("histogram", "most_frequent", "funnel_step"))
+NOT_BUILT_MEASURES = frozenset(("most_frequent", "funnel_step"))
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
     "from": "name the source of events",

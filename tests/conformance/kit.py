@@ -156,6 +156,7 @@ def all_metrics() -> list[MetricPlan]:
                 plans.measure("users", "count_distinct(user)", max_values=30),
                 plans.measure("about_users", "approx_count_distinct(user)"),
                 plans.measure("load_p95", "approx_quantile(load, 0.95)"),
+                plans.measure("loads", "histogram(load, [100, 2000])"),
                 plans.measure("load_spread", "stddev(load)"),
                 plans.measure("any_bot", "any_true(bot)"),
                 plans.measure("clicks", "count()", filter="kind = 'click'"),

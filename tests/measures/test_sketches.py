@@ -1,54 +1,15 @@
-"""Sketches: the same state in any order and split, and errors within what is promised."""
+"""Sketches: errors within what is promised, and hashes that stay."""
 
 from __future__ import annotations
-
-import random
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 import pytest
 
-from pipelinekit.engine.compile import StateColumn
-from pipelinekit.engine.pane import Pane, PaneId, from_state, to_state
 from pipelinekit.measures.approx_count_distinct import MEASURE as DISTINCT
 from pipelinekit.measures.approx_quantile import ApproxQuantile
-from pipelinekit.measures.base import Inputs, Measure
 from pipelinekit.types import FLOAT, INT, STRING, Type
-
-
-def merged(measure: Measure, kind: Type, parts: Sequence[pl.Series]) -> tuple[pl.Series, object]:
-    """The saved state and the result of a key whose values came in these parts."""
-    (accumulator,) = measure.accumulators([kind], None, None)
-    column = StateColumn("state", accumulator)
-    pane = Pane(PaneId("m", 0, 0), 1, (column,))
-    for part in parts:
-        inputs = Inputs((pl.col("x"),), None, pl.lit(0), None)
-        frame = pl.DataFrame({"x": part, "k": "a"}).lazy()
-        (aggregation,) = measure.partial(inputs, [kind])
-        if not len(part):
-            continue
-        state = frame.group_by("k").agg(aggregation.alias("state")).collect()["state"]
-        saved = from_state("state", to_state(state, accumulator), accumulator)
-        pane.merge(["a"], [to_state(saved, accumulator)], np.array([len(part)]), None, 0)
-    held = pane.state["state"][:1] if len(pane) else np.array([None])
-    result = measure.result({accumulator.name: held}, [kind])
-    return from_state("state", held, accumulator), result.to_pylist()[0]
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("measure", [DISTINCT, ApproxQuantile(0.9)], ids=lambda m: m.name)
-def test_any_order_and_split_gives_the_same_state(measure: Measure, seed: int) -> None:
-    rng = random.Random(seed)
-    values = [rng.choice([None, 0, rng.randrange(-(10**6), 10**6)]) for _ in range(5_000)]
-    series = pl.Series(values, dtype=pl.Int64)
-    whole = merged(measure, INT, [series])
-    shuffled = series.sample(fraction=1.0, shuffle=True, seed=seed)
-    cuts = sorted(rng.sample(range(1, 5_000), 7))
-    parts = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, 5_000], strict=True)]
-    split = merged(measure, INT, parts)
-    assert split[0].to_list() == whole[0].to_list()
-    assert split[1] == whole[1]
+from tests.measures.kit import merged
 
 
 @pytest.mark.parametrize(("count", "within"), [(0, 0), (1, 0), (100, 0.01), (10_000, 0.02),
@@ -73,8 +34,10 @@ def test_distinct_counts_of_95_in_100_sets_are_within_2_percent() -> None:
 
 def test_hashes_never_change() -> None:
     """State is kept for months: these codes were computed apart, with Python's integers."""
-    assert merged(DISTINCT, STRING, [pl.Series(["ada", "bob"])])[0].to_list() == [[159810, 600644]]
-    assert merged(DISTINCT, INT, [pl.Series([0, 1, -1])])[0].to_list() == [[594049, 926211, 937346]]
+    (texts,), _ = merged(DISTINCT, STRING, [pl.Series(["ada", "bob"])])
+    (numbers,), _ = merged(DISTINCT, INT, [pl.Series([0, 1, -1])])
+    assert texts.to_list() == [[159810, 600644]]
+    assert numbers.to_list() == [[594049, 926211, 937346]]
 
 
 @pytest.mark.parametrize("q", [0.0, 0.01, 0.5, 0.95, 0.999, 1.0])

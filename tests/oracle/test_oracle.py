@@ -43,6 +43,8 @@ _MEASURES = [
     plans.measure("load_avg", "avg(load)"),
     plans.measure("load_variance", "variance(load)"),
     plans.measure("score_stddev", "stddev(score)"),
+    plans.measure("loads", "histogram(load, [0, 5, 6])"),
+    plans.measure("amounts", "histogram(amount, [-3.5, 0.25])", filter="kind = 'view'"),
     plans.measure("first_kind", "first(kind)"),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
     plans.measure("users", "count_distinct(user)", max_values=3),
@@ -136,6 +138,13 @@ def _variance(events: list[dict], name: str) -> float | None:
     return float(sum((v - mean) ** 2 for v in found) / (len(found) - 1))
 
 
+def _bins(values: list, bounds: tuple) -> list[int]:
+    counts = [0] * (len(bounds) + 1)
+    for value in values:
+        counts[sum(bound <= value for bound in bounds)] += 1
+    return counts
+
+
 def _rate(events: list[dict]) -> float | None:
     times = [e["t"] for e in events]
     span = max(times) - min(times)
@@ -167,6 +176,11 @@ MODEL = [
             "load_avg": _mean,
             "load_variance": lambda es: _variance(es, "load"),
             "score_stddev": lambda es: None if (v := _variance(es, "score")) is None else v**0.5,
+            "loads": lambda es: _bins(_values(es, "load"), (0, 5, 6)),
+            "amounts": lambda es: _bins(
+                [e["amount"] for e in es if e["kind"] == "view" and e["amount"] is not None],
+                (Decimal("-3.5"), Decimal("0.25")),
+            ),
             "first_kind": lambda es: _ordered(es, "kind")[0][2],
             "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
             "users": _distinct,

@@ -45,7 +45,7 @@ BROKEN = [
      "approx_quantile(load, 95)"),
     ("metric", "total: sum(amount)", "total: approx_quantile(load, amount)", "PK250",
      "approx_quantile(load, amount)"),
-    ("metric", "total: sum(amount)", "total: histogram(load)", "PK110", "histogram"),
+    ("metric", "total: sum(amount)", "total: histogram(load)", "PK203", "histogram"),
     ("metric", "sink: store", "sink: store\nalerts: []", "PK110", "alerts"),
     ("metric", "sink: store", "sink: store\nrollups: [1m]", "PK111", "1m"),
     ("metric", "filter: kind = 'view'", "filter: kind == 'view'", "PK200", "=="),

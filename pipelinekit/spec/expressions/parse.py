@@ -12,6 +12,7 @@ from pipelinekit.spec.expressions.functions import (
     SYNONYMS,
     TYPE_SYNONYMS,
     Function,
+    common_type,
 )
 from pipelinekit.spec.expressions.operators import (
     NULL_TYPE,
@@ -39,7 +40,7 @@ from pipelinekit.spec.expressions.written import (
     check_time,
     number,
 )
-from pipelinekit.types import BOOL, STRING, TYPE_NAMES, Type, parse_type
+from pipelinekit.types import BOOL, STRING, TYPE_NAMES, Type, list_type, parse_type
 
 __all__ = ["CODES", "Parsed", "ParsedMeasure", "Problem", "parse_expression", "parse_measure"]
 PROBLEMS_MAX = 20
@@ -98,7 +99,7 @@ def parse_measure(text: str, fields: Mapping[str, Type]) -> ParsedMeasure:
         help = "write count() or sum(amount); combine measures in a derived one, under expr:"
         return ParsedMeasure(None, (), (Problem("PK200", message, node.start, node.end, help),))
     checker = _Checker(fields)
-    arguments = [checker.typed(argument) for argument in node.arguments]
+    arguments = [checker.argument(argument) for argument in node.arguments]
     typed = () if checker.problems else tuple(a for a in arguments if a is not None)
     end = node.start + len(node.value)
     return ParsedMeasure(node.value, typed, tuple(checker.problems), node.start, end)
@@ -110,6 +111,20 @@ class _Checker:
 
     fields: Mapping[str, Type]
     problems: list[Problem] = field(default_factory=list)
+
+    def argument(self, node: Node) -> Expression | None:
+        """A measure's argument: an expression, or a list of them, which stands nowhere else."""
+        if node.kind != "list":
+            return self.typed(node)
+        items = self._arguments(node)
+        if items is None:
+            return None
+        try:
+            kind = common_type([item.type for item in items])
+        except Mismatch as error:
+            self._add("PK203", error.message, node, error.help)
+            return None
+        return Call("list", tuple(items), list_type(kind))
 
     def typed(self, node: Node) -> Expression | None:
         if len(self.problems) >= PROBLEMS_MAX:
@@ -128,6 +143,11 @@ class _Checker:
                     return Literal(None, NULL_TYPE)
                 case "function":
                     return self._function(node)
+                case "list":
+                    bracket = Node("list", "[", (), node.start, node.start + 1)
+                    help = "only measures take one, as in histogram(load_ms, [100, 500])"
+                    self._add("PK200", '"[" opens no list here', bracket, help)
+                    return None
                 case _:
                     return self._operator(node)
         except Mismatch as error:

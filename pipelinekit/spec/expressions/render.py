@@ -40,6 +40,8 @@ def _call(call: Call, function: str, arguments: tuple[Expression, ...]) -> str:
     match function:
         case name if name in _INFIX:
             return f" {name} ".join(parts)
+        case "list":
+            return f"[{', '.join(render(a) for a in arguments)}]"
         case "not":
             return f"not {parts[0]}"
         case "neg":

@@ -50,7 +50,7 @@ _FOREIGN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`kind` is one of name number text null bool operator function.
+    """`kind` is one of name number text null bool operator function list.
 
     `value` is the name, the number as written, the text without its quotes, the operator or the
     function in lower case.
@@ -143,6 +143,11 @@ class _Parser:
                 return Node(
                     inner.kind, inner.value, inner.arguments, token.start, close.end, inner.height
                 )
+            case "operator", "[":
+                items, end = self._list("]")
+                if not items:
+                    raise SyntaxProblem("the list is empty", token.start, end)
+                return _call("list", "[", tuple(items), token.start, end)
             case "operator", "-":
                 operand = self.expression(_SIGN_POWER)
                 if operand.kind == "number":
@@ -250,15 +255,15 @@ class _Parser:
         target = Node("name", "".join(words).lower(), (), first.start, last.end)
         return _call("operator", "cast", (operand, target), token.start, close.end)
 
-    def _list(self) -> tuple[list[Node], int]:
+    def _list(self, closing: str = ")") -> tuple[list[Node], int]:
         """The expressions up to the closing bracket, and where that ends."""
         items: list[Node] = []
-        if close := self._take(")"):
+        if close := self._take(closing):
             return items, close.end
         while True:
             items.append(self.expression(0))
             if not self._take(","):
-                return items, self._expect(")").end
+                return items, self._expect(closing).end
 
     def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None

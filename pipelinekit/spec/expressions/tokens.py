@@ -19,7 +19,7 @@ _TOKEN = re.compile(
       (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<text>'[^']*(?:''[^']*)*'(?!'))
-    | (?P<operator>(?!--|/\*|==)(?:<>|!=|<=|>=|[-+*/%=<>(),]))
+    | (?P<operator>(?!--|/\*|==)(?:<>|!=|<=|>=|[-+*/%=<>(),\[\]]))
     )""",
     re.VERBOSE | re.ASCII,
 )
@@ -37,7 +37,6 @@ _FOREIGN = {
     '"': ("opens no text", "write texts in single quotes, 'view', and fields without quotes"),
     "`": ("quotes no name", "write fields without quotes"),
     "!": ("is not an operator here", "write not"),
-    "[": ("opens no list here", "lists are no part of the language yet"),
     ".": ("can't stand here", "write 0.5 for numbers, and fields without their source's name"),
     "$": ("is not part of an expression", "variables are filled in sources and sinks only"),
 }

@@ -35,7 +35,7 @@ class Call:
 
     Operators are calls too: `+ - * / % = != < <= > >= and or not neg in between like is_null
     case cast`. `case` takes condition, value, condition, value, …, else value.
-    `cast` has its target as `type`.
+    `cast` has its target as `type`. `list` is an argument of a measure, and no more.
     """
 
     function: str

@@ -97,6 +97,15 @@ def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
     return decimal_type(min(precision, DECIMAL_PRECISION_MAX), scale)
 
 
+def may_overflow(operator: str, left: Type, right: Type) -> bool:
+    """Whether a decimal result may need more than 38 digits, by the digits of both sides."""
+    a, b = _as_decimal(left), _as_decimal(right)
+    if operator == "*":
+        return a.precision + b.precision > DECIMAL_PRECISION_MAX
+    whole = max(a.precision - a.scale, b.precision - b.scale)
+    return operator in "+-" and whole + max(a.scale, b.scale) + 1 > DECIMAL_PRECISION_MAX
+
+
 def _as_decimal(kind: Type) -> Type:
     return decimal_type(_INT_DIGITS, 0) if kind.kind is Kind.INT else kind
 

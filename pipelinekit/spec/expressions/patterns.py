@@ -223,3 +223,28 @@ class _Reader:
 
 def _escaped(character: str) -> str:
     return "\\" + character if character in _META else character
+
+
+def capturing(pattern: str, group: int) -> str:
+    """A pattern of the subset in which only that group captures, by number; 0 is none."""
+    out: list[str] = []
+    at = count = 0
+    is_in_class = False
+    while at < len(pattern):
+        character = pattern[at]
+        piece = pattern[at : at + 2] if character == "\\" else character
+        if is_in_class:
+            is_in_class = piece != "]"
+        elif piece == "[":
+            is_in_class = True
+        elif piece == "(":
+            named = _NAMED.match(pattern, at)
+            if named or not pattern.startswith("(?", at):
+                count += 1
+                piece = named[0] if named else "("
+                out.append("(" if count == group else "(?:")
+                at += len(piece)
+                continue
+        out.append(piece)
+        at += len(piece)
+    return "".join(out)

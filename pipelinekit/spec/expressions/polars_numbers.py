@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
+from pipelinekit.spec.expressions.functions import may_overflow
 from pipelinekit.spec.expressions.polars_values import finite, widened, written
 from pipelinekit.spec.expressions.tree import Call
 from pipelinekit.types import DECIMAL_PRECISION_MAX, FLOAT, Kind, Type, decimal_type
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # polars raises where a decimal outgrows 38 digits. What a float says is beyond this share of the
 # range is null instead: the last hundredth counts as beyond.
 _DECIMAL_SHARE = 0.99
-_INT_DIGITS = 19
+_QUOTIENT_BELOW = 2.0**53
 _INT_MIN = -(2**63)
 
 
@@ -25,6 +26,8 @@ def arithmetic(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     types = [a.type for a in call.arguments]
     if call.function == "/" or call.type.kind is Kind.FLOAT:
         left, right = (widened(v, t, FLOAT) for v, t in zip(values, types, strict=True))
+        if call.function == "%":
+            return _float_rest(left, right)
         return finite(_applied(call.function, left, right), FLOAT)
     if call.type.kind is Kind.INT:
         return _integer(call.function, *values)
@@ -78,6 +81,15 @@ def _applied(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
             return pl.when(left < 0).then(0 - rest).otherwise(rest)
 
 
+def _float_rest(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    """None is left of a quotient that has no digits after the point any more."""
+    import polars as pl
+
+    quotient = (left / right).abs()
+    rest = pl.when(quotient < _QUOTIENT_BELOW).then(_applied("%", left, right)).otherwise(0.0)
+    return pl.when(right != 0).then(finite(rest, FLOAT))
+
+
 def _integer(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
     """In 128 bits, then back: what doesn't fit 64 is null, never wrapped."""
     import polars as pl
@@ -93,21 +105,12 @@ def _decimal(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     scale = call.type.scale
     wide = decimal_type(DECIMAL_PRECISION_MAX, scale)
     a, b = (widened(v, t, wide) for v, t in zip(values, types, strict=True))
-    if _may_overflow(call.function, *types):
+    if may_overflow(call.function, *types):
         x, y = (widened(v, t, FLOAT) for v, t in zip(values, types, strict=True))
         limit = _DECIMAL_SHARE * 10.0 ** (DECIMAL_PRECISION_MAX - scale)
         fits = _applied(call.function, x, y).abs() < limit
         a, b = pl.when(fits).then(a), pl.when(fits).then(b)
     return _applied(call.function, a, b).cast(polars_type(call.type), strict=False)
-
-
-def _may_overflow(operator: str, left: Type, right: Type) -> bool:
-    """Whether the digits of both sides alone don't rule out more than 38."""
-    a, b = (t if t.kind is Kind.DECIMAL else decimal_type(_INT_DIGITS, 0) for t in (left, right))
-    if operator == "*":
-        return a.precision + b.precision > DECIMAL_PRECISION_MAX
-    whole = max(a.precision - a.scale, b.precision - b.scale)
-    return operator in "+-" and whole + max(a.scale, b.scale) + 1 > DECIMAL_PRECISION_MAX
 
 
 def _negatable(value: pl.Expr, kind: Type) -> pl.Expr:

@@ -73,14 +73,21 @@ def like(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def regexp(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    """`regexp_match`, and `regexp_extract` of its first group if it has one, else of the whole."""
+    """`regexp_match`, and `regexp_extract` of its first group if it has one, else of the whole.
+
+    A group that took no part in the match holds the empty text: not every engine can tell.
+    """
+    import polars as pl
+
     pattern = read_pattern(str(written(call, 1)))
+    found = values[0].str.contains(pattern.rust)
     if call.function == "regexp_match":
-        return values[0].str.contains(pattern.rust)
+        return found
     group = written(call, 2)
-    return values[0].str.extract(
-        pattern.rust, group if isinstance(group, int) else min(pattern.groups, 1)
-    )
+    group = group if isinstance(group, int) else min(pattern.groups, 1)
+    part = values[0].str.extract(pattern.rust, group)
+    may_skip = group > 0 and any(c in pattern.rust for c in "|?*{")
+    return pl.when(found).then(part.fill_null("")) if may_skip else part
 
 
 def _like_regex(pattern: str) -> str:

@@ -169,7 +169,7 @@ def _applied(operator: str, a: Value, b: Value) -> Value:
                 if not b:
                     return None
                 if isinstance(a, float):
-                    return math.fmod(a, b)
+                    return math.fmod(a, b) if abs(a) / abs(b) < 2**53 else 0.0
                 rest = abs(a) % abs(b)
                 return -rest if a < 0 else rest
 
@@ -239,7 +239,7 @@ def _of_text(name: str, text: str, rest: Sequence[Value]) -> Value:
         case "regexp_extract", str(pattern), *group:
             found = re.search(pattern.replace("$", r"\Z"), text, re.ASCII)
             default = 1 if found and found.re.groups else 0
-            return found[group[0] if group else default] if found else None
+            return found[group[0] if group else default] or "" if found else None
     raise AssertionError(name)
 
 

@@ -239,4 +239,5 @@ _OF_KIND = {
     Kind.TIMESTAMP: _timestamps,
     Kind.DATE: _dates,
 }
+KINDS = tuple(_OF_KIND)
 EXPRESSIONS = st.one_of([texts_of(kind) for kind in _OF_KIND])

@@ -24,7 +24,7 @@ from pipelinekit.spec.expressions.functions import (
     Function,
 )
 from pipelinekit.spec.expressions.problems import Mismatch
-from pipelinekit.spec.findings import Page
+from pipelinekit.spec.findings import Page, silenced
 from pipelinekit.spec.findings import pages as finding_pages
 from pipelinekit.spec.json_schema import KINDS, json_schema
 from pipelinekit.spec.shape import NOT_BUILT, NOT_BUILT_KINDS, NOT_BUILT_VALUES, dotted
@@ -88,10 +88,18 @@ def findings() -> str:
             parts.append(f"## {prefix}xx: {title}\n")
         parts += [
             f"### {page.code}: {page.title}\n\n{page.why}\n\n{_before(page)}Not so:\n\n"
-            f"```text\n{page.bad}\n```\n\nBut so:\n\n```text\n{page.good}\n```\n"
+            f"```text\n{page.bad}\n```\n\nBut so:\n\n```text\n{page.good}\n```\n{_silenced(page)}"
             for page in mine
         ]
     return "\n".join(parts)
+
+
+def _silenced(page: Page) -> str:
+    if not silenced(page):
+        return ""
+    return (
+        "\nA warning: [a comment](../analyst/language.md#warnings-that-are-meant) can silence it.\n"
+    )
 
 
 def _before(page: Page) -> str:

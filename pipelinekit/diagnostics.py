@@ -40,13 +40,22 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
 
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A warning that a comment in the spec silences, and why."""
+
+    finding: Diagnostic
+    reason: str
+
+
 @dataclass(slots=True)
 class Report:
-    """All findings of a run, and how much was checked."""
+    """All findings of a run, those that comments silence, and how much was checked."""
 
     findings: list[Diagnostic] = field(default_factory=list)
     files: int = 0
     metrics: int = 0
+    suppressed: list[Suppressed] = field(default_factory=list)
 
     def add(self, *findings: Diagnostic) -> None:
         self.findings.extend(findings)
@@ -58,4 +67,12 @@ class Report:
     def sorted(self) -> list[Diagnostic]:
         """By file and position, then code; each finding once."""
         unique = dict.fromkeys(self.findings)
-        return sorted(unique, key=lambda f: (f.span, f.code, f.message))
+        return sorted(unique, key=_order)
+
+    def sorted_suppressed(self) -> list[Suppressed]:
+        """By file and position, then code; each once."""
+        return sorted(dict.fromkeys(self.suppressed), key=lambda s: _order(s.finding))
+
+
+def _order(finding: Diagnostic) -> tuple[Span, str, str]:
+    return finding.span, finding.code, finding.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelinekit.checks.addresses import AddressesCanBe, TopicsAreNames, UrlsHoldNoPassword
 from pipelinekit.checks.base import Rule
 from pipelinekit.checks.filters import MeasuresAreReached
+from pipelinekit.checks.keys import KeysAreBounded
 from pipelinekit.checks.names import (
     ColumnsDiffer,
     GrainsDiffer,
@@ -29,6 +30,7 @@ from pipelinekit.checks.windows import (
     EmitFits,
     EmitMeetsSlo,
     LatenessCoversDisorder,
+    OptionsHaveAnEffect,
     RollupsNest,
     WindowsFitTheMetric,
 )
@@ -46,11 +48,13 @@ RULES: tuple[Rule, ...] = (
     TablesAreFree(),
     ColumnsDiffer(),
     ValuesDiffer(),
+    KeysAreBounded(),
     GrainsDiffer(),
     SomethingIsShown(),
     MeasuresAreReached(),
     RollupsNest(),
     WindowsFitTheMetric(),
+    OptionsHaveAnEffect(),
     EmitFits(),
     EmitMeetsSlo(),
     LatenessCoversDisorder(),

@@ -131,7 +131,7 @@ class LatenessCoversDisorder:
 
 
 class WindowsFitTheMetric:
-    """A session needs a key; rollups are sums of tumbling windows; a session has no early rows."""
+    """A session needs a key; rollups are sums of tumbling windows."""
 
     code = "PK351"
 
@@ -147,17 +147,25 @@ class WindowsFitTheMetric:
                     "give the coarser grain a metric of its own",
                     key=True,
                 )
-            if not isinstance(window, Session):
-                continue
-            if not metric.key:
+            if isinstance(window, Session) and not metric.key:
                 yield place.error(
                     "a session is of a key, and the metric has none",
                     ("window", "session"),
                     "add key: with what sessions are of, such as session_id or user_id",
                     key=True,
                 )
-            if metric.spec.emit is not None and "emit" not in metric.loaded.defaulted:
-                yield place.warning(
+
+
+class OptionsHaveAnEffect:
+    """A session's row leaves once, so it has no early rows."""
+
+    code = "PK361"
+
+    def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
+        for metric in resolved.metrics.values():
+            is_set = metric.spec.emit is not None and "emit" not in metric.loaded.defaulted
+            if is_set and isinstance(metric.grains[0], Session):
+                yield at(self.code, metric).warning(
                     "a session's row leaves once, at the end: emit has no effect",
                     ("emit",),
                     "leave it out",

@@ -20,6 +20,7 @@ from pipelinekit.spec.layout import PROJECT_FILE, find_root
 from pipelinekit.spec.layout import shown as shown_path
 from pipelinekit.spec.project import LOCAL, Project, load, process_variables
 from pipelinekit.spec.resolve import Resolved, resolve
+from pipelinekit.spec.suppressions import suppress
 from pipelinekit.spec.variables import open_names
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def check(
         resolved = resolve(project)
         report.add(*resolved.findings)
         report.add(*checks.run(resolved))
+        suppress(report, project.documents)
     selected = _selected(project, paths)
     if paths and not _is_whole(root, paths):
         _keep_named(project, report, paths, selected)
@@ -126,6 +128,7 @@ def _keep_named(
         if finding.span.file in named
         or (finding.span.file in needed and finding.severity is Severity.ERROR)
     ]
+    report.suppressed = [s for s in report.suppressed if s.finding.span.file in named]
     report.files = len(named | needed)
     report.metrics = len(selected)
 

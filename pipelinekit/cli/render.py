@@ -37,6 +37,9 @@ def summary(report: Report) -> str:
     errors = sum(f.severity is Severity.ERROR for f in findings)
     warnings = len(findings) - errors
     found = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if findings else "all good"
+    silenced = len(report.sorted_suppressed())
+    if silenced:
+        found += f", {_count(silenced, 'warning')} silenced by comments"
     return f"{found} in {_count(report.files, 'file')}, {_count(report.metrics, 'metric')}"
 
 
@@ -95,23 +98,30 @@ def _width(text: str) -> int:
 
 
 def _json(report: Report) -> str:
-    findings = [
-        {
-            "code": f.code,
-            "severity": f.severity.value,
-            "message": f.message,
-            "help": f.help,
-            "file": f.span.file,
-            "line": f.span.line,
-            "column": f.span.column,
-            "end_line": f.span.end_line,
-            "end_column": f.span.end_column,
-            "path": f.path,
-        }
-        for f in report.sorted()
-    ]
-    checked = {"files": report.files, "metrics": report.metrics}
-    return json.dumps({"findings": findings, "checked": checked}, ensure_ascii=False) + "\n"
+    document = {
+        "findings": [_fields(f) for f in report.sorted()],
+        "suppressed": [
+            {**_fields(s.finding), "reason": s.reason} for s in report.sorted_suppressed()
+        ],
+        "checked": {"files": report.files, "metrics": report.metrics},
+    }
+    return json.dumps(document, ensure_ascii=False) + "\n"
+
+
+def _fields(finding: Diagnostic) -> dict[str, object]:
+    span = finding.span
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "help": finding.help,
+        "file": span.file,
+        "line": span.line,
+        "column": span.column,
+        "end_line": span.end_line,
+        "end_column": span.end_column,
+        "path": finding.path,
+    }
 
 
 def _github(finding: Diagnostic) -> str:

@@ -18,8 +18,9 @@ def sarif(report: Report) -> str:
     from pipelinekit.spec.findings import pages
 
     found = report.sorted()
+    silenced = report.sorted_suppressed()
     known = pages()
-    codes = sorted({f.code for f in found})
+    codes = sorted({f.code for f in (*found, *(s.finding for s in silenced))})
     rules = []
     for code in codes:
         rule: dict[str, object] = {"id": code}
@@ -32,27 +33,42 @@ def sarif(report: Report) -> str:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(f, codes.index(f.code)) for f in found],
+        "results": [
+            *(_result(f, codes.index(f.code)) for f in found),
+            *(
+                {
+                    **_result(s.finding, codes.index(s.finding.code)),
+                    "suppressions": [{"kind": "inSource", "justification": s.reason}],
+                }
+                for s in silenced
+            ),
+        ],
     }
     document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def junit(report: Report) -> str:
-    """A test case for each finding, failed by an error; one that passed if there is none."""
-    found = report.sorted()
+    """A test case for each finding, failed by an error; one that passed if there is none.
+
+    Warnings that comments silence are skipped cases.
+    """
+    found, silenced = report.sorted(), report.sorted_suppressed()
     errors = sum(f.severity is Severity.ERROR for f in found)
     suite = ET.Element(
         "testsuite",
         name="pipelinekit validate",
-        tests=str(len(found) or 1),
+        tests=str(len(found) + len(silenced) or 1),
         failures=str(errors),
         errors="0",
+        skipped=str(len(silenced)),
     )
-    if not found:
+    if not found and not silenced:
         ET.SubElement(suite, "testcase", classname="specs", name=f"{report.files} files")
     for finding in found:
         _case(suite, finding)
+    for one in silenced:
+        ET.SubElement(_case(suite, one.finding), "skipped", message=printable(one.reason))
     return xml(suite)
 
 
@@ -94,7 +110,7 @@ def _uri(file: str) -> str:
     return Path(file).as_uri() if Path(file).is_absolute() else quote(Path(file).as_posix())
 
 
-def _case(suite: ET.Element, finding: Diagnostic) -> None:
+def _case(suite: ET.Element, finding: Diagnostic) -> ET.Element:
     place = f"{finding.span.file}:{finding.span.line}:{finding.span.column}"
     case = ET.SubElement(
         suite, "testcase", classname=printable(finding.span.file), name=f"{finding.code} {place}"
@@ -105,6 +121,7 @@ def _case(suite: ET.Element, finding: Diagnostic) -> None:
         failure.text = text
     else:
         ET.SubElement(case, "system-out").text = text
+    return case
 
 
 def tests_junit(cases: Sequence[tuple[str, str, float, str | None]]) -> str:

@@ -22,6 +22,7 @@ from pipelinekit.cli.render import FORMATS
 from pipelinekit.diagnostics import Diagnostic, Report
 from pipelinekit.spec.models import ProjectSpec
 from pipelinekit.spec.project import LOCAL, PROJECT_FILE
+from pipelinekit.spec.suppressions import UNUSED
 
 
 @click.command()
@@ -56,6 +57,7 @@ def validate(
     """Check the specs in PATH (files, folders; default: the project here).
 
     All findings at once, each with its place and a next step. `-e all` checks every environment.
+    A warning that is meant is silenced at its line: # pipelinekit: ignore PK305 because REASON
     Exit code: 0 fine, 1 findings, 2 nothing to check.
     """
     environments = _environments(paths) if environment == "all" else [environment]
@@ -72,7 +74,10 @@ def _merged(checks: Sequence[Checked]) -> Report:
     for checked in checks:
         for finding in dict.fromkeys(checked.report.findings):
             names.setdefault(finding, []).append(checked.project.environment)
+    report.suppressed = [s for checked in checks for s in checked.report.suppressed]
     for finding, environments in names.items():
+        if len(environments) < len(checks) and finding.code == UNUSED:
+            continue  # it is of use in another environment
         if len(environments) < len(checks):
             where = f"{finding.message} (in {', '.join(environments)})"
             report.add(dataclasses.replace(finding, message=where))

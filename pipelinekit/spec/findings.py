@@ -23,6 +23,7 @@ class Page:
 
     `file` is the one they stand in, `good_file` the one of the good example if it is another.
     `before` is what stood there earlier: findings of `diff` are about a change.
+    A `warning` may be silenced by a comment, an `error` may not.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Page:
     good_file: str | None = None
     is_whole: bool = False
     before: str | None = None
+    severity: str = "error"
 
 
 @cache
@@ -51,7 +53,15 @@ def page_text(page: Page) -> str:
     if page.before is not None:
         before = f"Before:\n\n{_example(page.before, page.file)}\n\n"
     head = f"{page.code}: {page.title}\n\n{page.why}\n\n{before}"
-    return f"{head}Not so:\n\n{bad}\n\nBut so:\n\n{good}\n"
+    return f"{head}Not so:\n\n{bad}\n\nBut so:\n\n{good}\n{silenced(page)}"
+
+
+def silenced(page: Page) -> str:
+    """How the finding is silenced where it is meant; empty for those that can't be."""
+    if page.severity != "warning" or page.code.startswith("PK06"):
+        return ""
+    comment = f"# pipelinekit: ignore {page.code} because REASON"
+    return f"\nWhere it is meant, say so at the line's end or on the line above:\n\n    {comment}\n"
 
 
 def _example(text: str, file: str) -> str:

@@ -147,4 +147,5 @@ def test_a_session_without_a_key_with_rollups_or_emit_is_found(tmp_path: Path) -
     rolled = make_project(tmp_path / "b", metric=metric + "rollups: [1h]\n")
     early = make_project(tmp_path / "c", metric=metric + "emit: { early: 1s, late: 1s }\n")
     codes = [[f.code for f in check(folder)[1]] for folder in (keyless, rolled, early)]
-    assert [c.count("PK351") for c in codes] == [1, 1, 1]
+    assert [c.count("PK351") for c in codes] == [1, 1, 0]
+    assert [c.count("PK361") for c in codes] == [0, 0, 1]

@@ -42,6 +42,22 @@ def test_sarif_points_at_each_finding_and_explains_its_rule(broken: Path) -> Non
     assert all(rule["shortDescription"]["text"] for rule in rules)
 
 
+def test_silenced_warnings_are_suppressions_and_skipped_cases(tmp_path: Path) -> None:
+    lateness = "lateness: { allowed: 1s } # pipelinekit: ignore PK306 because events come sorted"
+    metric = METRIC.replace("lateness: { allowed: 10m }", lateness)
+    folder = make_project(tmp_path / "specs", metric=metric)
+    done = run("validate", folder, "--format", "sarif")
+    (result,) = json.loads(done.stdout)["runs"][0]["results"]
+    assert result["ruleId"] == "PK306"
+    suppression = {"kind": "inSource", "justification": "events come sorted"}
+    assert result["suppressions"] == [suppression]
+    suite = ET.fromstring(run("validate", folder, "--format", "junit").stdout)[0]
+    assert (suite.attrib["tests"], suite.attrib["skipped"]) == ("1", "1")
+    skipped = suite.find("testcase/skipped")
+    assert skipped is not None
+    assert skipped.attrib["message"] == "events come sorted"
+
+
 def test_junit_fails_a_case_for_each_error(broken: Path, tmp_path: Path) -> None:
     report = tmp_path / "junit.xml"
     run("validate", broken, "--report", f"junit={report}")

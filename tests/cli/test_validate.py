@@ -79,6 +79,33 @@ def test_all_environments_make_one_report(tmp_path: Path, monkeypatch: pytest.Mo
     ]
 
 
+def test_silenced_warning_passes_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lateness = "lateness: { allowed: 1s } # pipelinekit: ignore PK306 because events come sorted"
+    metric = METRIC.replace("lateness: { allowed: 10m }", lateness)
+    folder = make_project(tmp_path, metric=metric)
+    result = run(folder, "-W", "error", "--report", "json=a.json", monkeypatch=monkeypatch)
+    assert (result.return_value, result.stdout) == (0, "")
+    assert "all good, 1 warning silenced by comments in 4 files, 1 metric" in result.stderr
+    (silenced,) = json.loads((folder / "a.json").read_text())["suppressed"]
+    assert (silenced["code"], silenced["reason"]) == ("PK306", "events come sorted")
+    assert run(folder, "-q", "-W", "error", "sources", monkeypatch=monkeypatch).return_value == 0
+
+
+def test_comment_that_one_environment_needs_is_idle_in_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = PROJECT + '  production: { KAFKA: "k:1", CLICKHOUSE: "http://c", WAIT: 1h }\n'
+    source = SOURCE.replace("out_of_orderness: 2s", "out_of_orderness: '${WAIT:-2s}'")
+    lateness = "lateness: { allowed: 10m } # pipelinekit: ignore PK306 because production is slow"
+    metric = METRIC.replace("lateness: { allowed: 10m }", lateness)
+    folder = make_project(tmp_path, project=project, source=source, metric=metric)
+    result = run(folder, "-W", "error", "-e", "all", monkeypatch=monkeypatch)
+    assert (result.return_value, result.stdout) == (0, "")
+    assert run(folder, "-W", "error", monkeypatch=monkeypatch).return_value == 1
+
+
 def test_report_is_written_beside_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pipelinekit import checks
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.project import load
 from pipelinekit.spec.resolve import Resolved, resolve
+from pipelinekit.spec.suppressions import suppress
 
 PROJECT = """\
 spec_version: 1
@@ -86,4 +87,5 @@ def check(folder: Path, environment: str = "local") -> tuple[Resolved, list[Diag
     resolved = resolve(project)
     report.add(*resolved.findings)
     report.add(*checks.run(resolved))
+    suppress(report, project.documents)
     return resolved, report.sorted()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.findings import Page, page_text, pages
 from tests.spec.projects import check
 
@@ -79,13 +80,17 @@ def laid_over(base: str, fragment: str) -> str:
 
 def codes(folder: Path, page: Page, example: str, file: str) -> set[str]:
     """The codes of what is found when the example stands in the file, after what stood before."""
+    return {finding.code for finding in found(folder, page, example, file)}
+
+
+def found(folder: Path, page: Page, example: str, file: str) -> list[Diagnostic]:
     if page.before is None:
-        return {finding.code for finding in check(placed(folder, page, example, file))[1]}
+        return check(placed(folder, page, example, file))[1]
     from pipelinekit.plan.diff import diff
 
     old, _ = check(placed(folder / "old", page, page.before, file))
     new, findings = check(placed(folder / "new", page, example, file))
-    return {finding.code for finding in (*findings, *diff(old, new).findings)}
+    return [*findings, *diff(old, new).findings]
 
 
 def placed(folder: Path, page: Page, example: str, file: str) -> Path:
@@ -106,7 +111,8 @@ def test_base_of_the_examples_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ALL.values(), ids=ALL)
 def test_bad_example_gives_its_code_and_good_one_does_not(page: Page, tmp_path: Path) -> None:
-    assert page.code in codes(tmp_path / "bad", page, page.bad, page.file)
+    bad = [f for f in found(tmp_path / "bad", page, page.bad, page.file) if f.code == page.code]
+    assert {f.severity.value for f in bad} == {page.severity}
     good = codes(tmp_path / "good", page, page.good, page.good_file or page.file)
     assert page.code not in good
 

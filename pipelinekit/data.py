@@ -202,10 +202,20 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """A view over other views of the sink: its SELECT in the sink's own SQL."""
+
+    name: str
+    select: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class SinkSchema:
     """Everything that a job wants to exist in one sink."""
 
     job: str
     tables: tuple[Table, ...] = ()
+    views: tuple[View, ...] = ()
     ledger: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Protocol
 from pipelinekit.diagnostics import Diagnostic, Severity, Span
 from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.project import Loaded
-from pipelinekit.spec.resolve import Resolved, ResolvedMetric
+from pipelinekit.spec.resolve import Resolved, ResolvedMetric, ResolvedStage
 
 
 class Rule(Protocol):
@@ -44,6 +44,6 @@ class Place:
         return Diagnostic(self.code, message, span, help, dotted(path), severity)
 
 
-def at(code: str, metric: ResolvedMetric) -> Place:
+def at(code: str, metric: ResolvedMetric | ResolvedStage) -> Place:
     """Where findings of a metric go."""
     return Place(code, metric.loaded)

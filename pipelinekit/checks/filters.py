@@ -18,7 +18,7 @@ class MeasuresAreReached:
     code = "PK212"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for metric in resolved.metrics.values():
+        for metric in resolved.all_metrics.values():
             outer = _allowed(metric.filter)
             for measure in metric.measures:
                 inner = _allowed(measure.filter)

@@ -20,7 +20,7 @@ class ColumnsDiffer:
     code = "PK109"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for metric in resolved.metrics.values():
+        for metric in resolved.all_metrics.values():
             place = at(self.code, metric)
             seen: set[str] = set()
             for number, key in enumerate(metric.key):
@@ -63,7 +63,7 @@ class SomethingIsShown:
     code = "PK112"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for metric in resolved.metrics.values():
+        for metric in resolved.all_metrics.values():
             if metric.measures and all(m.spec.hidden for m in metric.measures):
                 yield at(self.code, metric).error(
                     "all measures are hidden: the table would have none",
@@ -79,7 +79,7 @@ class TablesAreFree:
     code = "PK115"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for name, metric in resolved.metrics.items():
+        for name, metric in resolved.all_metrics.items():
             if name in _OWN_TABLES or name.startswith(_OWN_PREFIX):
                 yield at(self.code, metric).error(
                     f'the name "{name}" is one of pipelinekit\'s own tables',
@@ -94,7 +94,7 @@ class ValuesDiffer:
     code = "PK116"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for metric in resolved.metrics.values():
+        for metric in resolved.all_metrics.values():
             place = at(self.code, metric)
             for number, key in enumerate(metric.key):
                 seen: set[str] = set()

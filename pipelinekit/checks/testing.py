@@ -13,7 +13,7 @@ from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.models import PARTITION_MAX, Contains, Expected, Step
 from pipelinekit.spec.project import LoadedTest
-from pipelinekit.spec.resolve import Resolved, ResolvedMetric
+from pipelinekit.spec.resolve import Resolved, ResolvedMetric, ResolvedStage
 from pipelinekit.windows.cumulative import Cumulative
 
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.ASCII)
@@ -28,7 +28,7 @@ class MetricsHaveTests:
     code = "PK600"
 
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]:
-        for name, metric in resolved.metrics.items():
+        for name, metric in resolved.all_metrics.items():
             if not resolved.project.tests.get(name):
                 yield at(self.code, metric).warning(
                     f"the metric {name} has no test",
@@ -132,10 +132,10 @@ class ExpectationsNameColumns:
 # --- walks over a test --------------------------------------------------------------------------
 
 
-def _tests(resolved: Resolved) -> Iterator[tuple[ResolvedMetric, LoadedTest]]:
+def _tests(resolved: Resolved) -> Iterator[tuple[ResolvedMetric | ResolvedStage, LoadedTest]]:
     for name, tests in resolved.project.tests.items():
-        if name in resolved.metrics:
-            yield from ((resolved.metrics[name], test) for test in tests)
+        if name in resolved.all_metrics:
+            yield from ((resolved.all_metrics[name], test) for test in tests)
 
 
 def _events(test: LoadedTest) -> Iterator[tuple[Path, Mapping[str, Any]]]:

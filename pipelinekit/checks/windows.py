@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.resolve import Resolved
-from pipelinekit.units import DAY_MS, format_duration
-from pipelinekit.windows.base import Window
+from pipelinekit.units import format_duration
+from pipelinekit.windows.nesting import why_not_nested
 from pipelinekit.windows.session import Session
 from pipelinekit.windows.tumbling import CalendarTumbling, Tumbling
 
 _KINDS = ("sliding", "session", "cumulative")
 _EMIT_MIN_MS = 50
-_NEW_YEAR_MS = 1_704_067_200_000  # of 2024
 _EARLY_DEFAULT_MS = 200
 
 
@@ -31,7 +30,7 @@ class RollupsNest:
                 continue  # that is PK351
             for number, coarse in enumerate(metric.grains[1:]):
                 before = metric.grains[number]
-                why = _why_not_nested(own, coarse)
+                why = why_not_nested(own, coarse)
                 if why is None and coarse.approximate_ms <= before.approximate_ms:
                     why = f"it is not longer than {before.suffix}"
                 if why is None or coarse.suffix == before.suffix:  # that is PK111
@@ -41,29 +40,6 @@ class RollupsNest:
                     ("rollups", number, "size"),
                     "order rollups from fine to coarse, each of whole windows",
                 )
-
-
-def _why_not_nested(fine: Window, coarse: Window) -> str | None:
-    if coarse.approximate_ms <= fine.approximate_ms:
-        return "it is not longer"
-    match fine, coarse:
-        case CalendarTumbling(unit="1w"), CalendarTumbling():
-            return "weeks cross the ends of months"
-        case CalendarTumbling(), CalendarTumbling():
-            return None if fine.timezone == coarse.timezone else "their time zones differ"
-        case Tumbling(), Tumbling():
-            return "its length is no multiple" if coarse.size_ms % fine.size_ms else None
-        case Tumbling(), CalendarTumbling():
-            if all(start % fine.size_ms == 0 for start in _starts(coarse)):
-                return None
-            return f"{coarse.unit} in {coarse.timezone} does not start on the edge of a window"
-        case _:
-            return "a calendar window can't be cut"
-
-
-def _starts(window: CalendarTumbling) -> Iterable[int]:
-    """The starts of a zone's days through a year: summer time may lie half an hour off."""
-    return (window.start(_NEW_YEAR_MS + day * DAY_MS) for day in range(0, 366, 7))
 
 
 class EmitFits:

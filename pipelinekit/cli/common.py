@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from pipelinekit.errors import UsageError
 from pipelinekit.spec.document import Document
 from pipelinekit.spec.layout import PROJECT_FILE, find_root
 from pipelinekit.spec.layout import shown as shown_path
-from pipelinekit.spec.project import LOCAL, Project, load, process_variables
+from pipelinekit.spec.models import MetricSpec, StageSpec
+from pipelinekit.spec.project import LOCAL, Loaded, Project, load, process_variables
 from pipelinekit.spec.resolve import Resolved, resolve
 from pipelinekit.spec.suppressions import suppress
 from pipelinekit.spec.variables import open_names
@@ -135,21 +136,31 @@ def _keep_named(
 
 def _needed(project: Project, metric: str) -> set[str]:
     """The files that a metric's rows follow from."""
-    loaded = project.metrics[metric]
-    needed = {loaded.document.file, *(test.document.file for test in project.tests[metric])}
-    for kind, specs, names in (
-        ("source", project.sources, [loaded.spec.source]),
-        ("sink", project.sinks, loaded.spec.sink),
-    ):
-        needed |= {specs[name].document.file for name in names if name in specs}
-        needed |= {project.unread[kind, n] for n in names if (kind, n) in project.unread}
+    own = project.all_metrics[metric]
+    needed = {own.document.file, *(test.document.file for test in project.tests[metric])}
+    if isinstance(own.spec, StageSpec) and ("metric", own.spec.from_) in project.unread:
+        needed.add(project.unread["metric", own.spec.from_])
+    for loaded in needed_metrics(project, (metric,)):
+        needed.add(loaded.document.file)
+        for kind, specs, names in (
+            ("source", project.sources, [loaded.spec.source]),
+            ("sink", project.sinks, loaded.spec.sink),
+        ):
+            needed |= {specs[name].document.file for name in names if name in specs}
+            needed |= {project.unread[kind, n] for n in names if (kind, n) in project.unread}
     return needed
+
+
+def needed_metrics(project: Project, names: Collection[str]) -> list[Loaded[MetricSpec]]:
+    """The metrics over events that these need: themselves, or what they are over."""
+    over = {project.stages[n].spec.from_ if n in project.stages else n for n in names}
+    return [project.metrics[name] for name in sorted(over) if name in project.metrics]
 
 
 def _refuse_open_variables(checked: Checked) -> None:
     """Raises UsageError if what is chosen needs a variable that is set nowhere."""
     project = checked.project
-    metrics = [project.metrics[name].spec for name in checked.selected]
+    metrics = [loaded.spec for loaded in needed_metrics(project, checked.selected)]
     sources = {m.source for m in metrics} & project.sources.keys()
     sinks = {sink for m in metrics for sink in m.sink} & project.sinks.keys()
     specs = [project.sources[name].spec for name in sources]
@@ -253,8 +264,8 @@ def is_terminal() -> bool:
 
 def _selected(project: Project, paths: Sequence[Path]) -> frozenset[str]:
     if not paths or _is_whole(project.root, paths):
-        return frozenset(project.metrics)
-    chosen = {n for n, m in project.metrics.items() if _lies_in(m.document.file, paths)}
+        return frozenset(project.all_metrics)
+    chosen = {n for n, m in project.all_metrics.items() if _lies_in(m.document.file, paths)}
     for name, tests in project.tests.items():
         if any(_lies_in(t.document.file, paths) for t in tests):
             chosen.add(name)

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import click
 
-from pipelinekit.cli.common import Checked, check, environment_option, paths_argument
-from pipelinekit.spec.models import WindowSpec
+from pipelinekit.cli.common import (
+    Checked,
+    check,
+    environment_option,
+    needed_metrics,
+    paths_argument,
+)
+from pipelinekit.spec.models import StageSpec, WindowSpec
 
 Row = dict[str, str | int]
 
@@ -43,9 +49,9 @@ def _named(checked: Checked, kind: str) -> set[str]:
     """The sources or sinks to list: those of the chosen metrics, all if all are chosen."""
     project = checked.project
     specs = project.sources if kind == "source" else project.sinks
-    if checked.selected == project.metrics.keys():
+    if checked.selected == project.all_metrics.keys():
         return set(specs)
-    chosen = [project.metrics[name].spec for name in checked.selected]
+    chosen = [m.spec for m in needed_metrics(project, checked.selected)]
     named = {m.source for m in chosen} if kind == "source" else {s for m in chosen for s in m.sink}
     return named & specs.keys()
 
@@ -53,8 +59,21 @@ def _named(checked: Checked, kind: str) -> set[str]:
 def _metric(checked: Checked, name: str) -> Row:
     from pipelinekit.units import format_duration
 
-    loaded = checked.project.metrics[name]
+    loaded = checked.project.all_metrics[name]
     spec = loaded.spec
+    if isinstance(spec, StageSpec):
+        over = checked.project.metrics.get(spec.from_)
+        return {
+            "metric": name,
+            "source": f"{spec.from_} (metric)",
+            "key": ", ".join(k.name for k in spec.key) or "–",
+            "window": _window(spec.window),
+            "lateness": "–",
+            "sink": "–" if over is None else ", ".join(over.spec.sink),
+            "tests": len(checked.project.tests.get(name, ())),
+            "owner": spec.owner or "–",
+            "file": loaded.document.file,
+        }
     return {
         "metric": name,
         "source": spec.source,

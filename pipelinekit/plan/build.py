@@ -7,12 +7,20 @@ from collections.abc import Collection
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.connectors.base import Budget
 from pipelinekit.plan.fingerprint import fingerprint, measure_fingerprint, metric_fingerprint
-from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SinkPlan, SourcePlan
+from pipelinekit.plan.model import (
+    KeyPlan,
+    MeasurePlan,
+    MetricPlan,
+    Plan,
+    SinkPlan,
+    SourcePlan,
+    StagePlan,
+)
 from pipelinekit.spec.expressions.render import render
 from pipelinekit.spec.expressions.tree import Expression, fields_of
 from pipelinekit.spec.models import SourceSpec
 from pipelinekit.spec.project import LOCAL, Project
-from pipelinekit.spec.resolve import Resolved, ResolvedMeasure, ResolvedMetric
+from pipelinekit.spec.resolve import Resolved, ResolvedMeasure, ResolvedMetric, ResolvedStage
 
 _EARLY_MS = 200
 _LATE_MS = 1_000
@@ -20,16 +28,27 @@ _BASE_SETTINGS = frozenset(("kind", "name", "description", "owner", "manage", "b
 
 
 def build(resolved: Resolved, only: Collection[str] | None = None) -> tuple[Plan, ...]:
-    """The plans of the metrics (of `only` those, if given), by source name.
+    """The plans of the metrics (of `only` those and what they are over, if given), by source name.
 
     The resolved project must have no errors.
     """
-    chosen = [m for name, m in sorted(resolved.metrics.items()) if only is None or name in only]
+    stages = [s for name, s in sorted(resolved.stages.items()) if only is None or name in only]
+    over = {stage.over.spec.name for stage in stages}
+    chosen = [
+        m
+        for name, m in sorted(resolved.metrics.items())
+        if only is None or name in only or name in over
+    ]
     sources = sorted({m.spec.source for m in chosen})
-    return tuple(_job(resolved.project, source, chosen) for source in sources)
+    return tuple(_job(resolved.project, source, chosen, stages) for source in sources)
 
 
-def _job(project: Project, source_name: str, chosen: list[ResolvedMetric]) -> Plan:
+def _job(
+    project: Project,
+    source_name: str,
+    chosen: list[ResolvedMetric],
+    stages: list[ResolvedStage],
+) -> Plan:
     mine = [m for m in chosen if m.spec.source == source_name]
     metrics = tuple(_metric(m) for m in mine)
     sinks = sorted({sink for metric in metrics for sink in metric.sinks})
@@ -39,6 +58,7 @@ def _job(project: Project, source_name: str, chosen: list[ResolvedMetric]) -> Pl
         source=source_plan(project, project.sources[source_name].spec, _used(mine)),
         metrics=metrics,
         sinks=tuple(sink_plan(project, name) for name in sinks),
+        stages=tuple(_stage(project, s) for s in stages if s.over.spec.source == source_name),
     )
 
 
@@ -100,6 +120,27 @@ def _metric(metric: ResolvedMetric) -> MetricPlan:
         slo_latency_p99_ms=spec.slo.latency_p99 if spec.slo else None,
         slo_freshness_ms=spec.slo.freshness if spec.slo else None,
     )
+
+
+def _stage(project: Project, stage: ResolvedStage) -> StagePlan:
+    spec, over = stage.spec, stage.over.spec
+    key = tuple(KeyPlan(k.name, k.expression, k.values) for k in stage.key)
+    metric = MetricPlan(
+        name=spec.name,
+        version=1,
+        fingerprint=metric_fingerprint(key, stage.filter, stage.grains),
+        filter=stage.filter,
+        key=key,
+        measures=tuple(_measure(m) for m in stage.measures),
+        grains=stage.grains,
+        allowed_lateness_ms=0,
+        emit_early_ms=_EARLY_MS,
+        emit_late_ms=_LATE_MS,
+        sinks=tuple(s for s in over.sink if project.sinks[s].spec.type == "clickhouse"),
+        description=spec.description,
+        owner=spec.owner or over.owner,
+    )
+    return StagePlan(over.name, metric)
 
 
 def _measure(measure: ResolvedMeasure) -> MeasurePlan:

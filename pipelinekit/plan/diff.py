@@ -44,7 +44,8 @@ def diff(old: Resolved | None, new: Resolved) -> Diff:
     sources, sinks = _sources(old, new, before, after), _sinks(old, new)
     wholes = _wholes(old, new)
     metrics = [_metric_item(name, before, after, wholes) for name in sorted({*before, *after})]
-    metrics = [_with_texts(item, old, new) for item in metrics]
+    metrics += _stages(before_plans, after_plans)
+    metrics = sorted((_with_texts(i, old, new) for i in metrics), key=lambda item: item.name)
     return Diff(
         items=(*metrics, *sources, *sinks),
         statements=statements(before_plans, after_plans),
@@ -114,6 +115,30 @@ def _metric_item(
         state=_state(old, new, is_moved=old_plan.source.name != new_plan.source.name),
         unversioned=shapes if new.version <= old.version else (),
     )
+
+
+def _stages(before: Sequence[Plan], after: Sequence[Plan]) -> Iterator[Item]:
+    """Second stages: a view is made anew, and nothing else."""
+    old, new = ({s.name: s for p in plans for s in p.stages} for plans in (before, after))
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield Item("metric", name, Verdict.ADDED, tables=(name,), state="none: it is a view")
+        elif name not in new:
+            yield Item("metric", name, Verdict.REMOVED, left=(name,), state="none: it is a view")
+        else:
+            changes = [_of_view(c) for c in metric_changes(old[name].metric, new[name].metric)]
+            if old[name].over != new[name].over:
+                changes.append(Change("from", old[name].over, new[name].over, Verdict.IN_PLACE))
+            verdict = gravest(c.verdict for c in changes)
+            tables = () if verdict is Verdict.UNCHANGED else (name,)
+            state = "none: it is a view"
+            yield Item("metric", name, verdict, tuple(changes), tables=tables, state=state)
+
+
+def _of_view(change: Change) -> Change:
+    """A view follows every change at once; only readers of a column that is gone break."""
+    is_breaking = change.verdict is Verdict.BREAKING
+    return change if is_breaking else replace(change, verdict=Verdict.IN_PLACE, is_shape=False)
 
 
 def _from_source(metric: MetricPlan, old: Plan, new: Plan) -> Iterator[Change]:
@@ -214,7 +239,8 @@ def _with_texts(item: Item, old: Resolved | None, new: Resolved) -> Item:
     if was != is_:
         changes.append(Change("tests", _count(was), _count(is_), Verdict.IN_PLACE))
     keys = [
-        {k.name: k.description for k in r.project.metrics[item.name].spec.key} for r in (old, new)
+        {k.name: k.description for k in r.project.all_metrics[item.name].spec.key}
+        for r in (old, new)
     ]
     for name in keys[0].keys() & keys[1].keys():
         changes += _text_change(f"description of key {name}", keys[0][name], keys[1][name])
@@ -240,7 +266,7 @@ def _text_change(what: str, old: str, new: str) -> Iterator[Change]:
 
 def _findings(metrics: Sequence[Item], before: _Metrics, new: Resolved) -> Iterator[Diagnostic]:
     for item in metrics:
-        if item.verdict in (Verdict.ADDED, Verdict.REMOVED):
+        if item.verdict in (Verdict.ADDED, Verdict.REMOVED) or item.name not in before:
             continue
         loaded = new.project.metrics[item.name]
         place = ("version",) if loaded.document.node(("version",)) is not None else ("name",)

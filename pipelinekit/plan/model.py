@@ -112,6 +112,21 @@ class MetricPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StagePlan:
+    """A metric over the newest rows of another one: a view. `metric` counts those rows as events.
+
+    Its expressions read the columns of the rows (spec/stages.row_types).
+    """
+
+    over: str
+    metric: MetricPlan
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+
+@dataclass(frozen=True, slots=True)
 class SinkPlan:
     """A sink by its type's own settings, secrets still by name (`{"secret": NAME}`)."""
 
@@ -131,6 +146,7 @@ class Plan:
     source: SourcePlan
     metrics: tuple[MetricPlan, ...]
     sinks: tuple[SinkPlan, ...]
+    stages: tuple[StagePlan, ...] = ()
 
     def metric(self, name: str) -> MetricPlan:
         return next(m for m in self.metrics if m.name == name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelinekit.plan.estimate import VALUE_BYTES, StateEstimate, state_estimate
-from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SourcePlan
+from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SourcePlan, StagePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.spec.expressions.render import render as render_expression
 from pipelinekit.units import format_bytes, format_duration
@@ -36,6 +36,8 @@ def render(plan: Plan) -> str:
         lines.append(f"    field {field.name}: {field.type}{unit} from {where}, {rule}")
     for metric in plan.metrics:
         lines += _metric(metric, source)
+    for stage in plan.stages:
+        lines += _stage(stage)
     for sink in plan.sinks:
         settings = " ".join(f"{k}={_setting(v)}" for k, v in sorted(sink.settings.items()))
         budget = sink.budget
@@ -60,6 +62,20 @@ def _metric(metric: MetricPlan, source: SourcePlan) -> list[str]:
     for table in tables_of(metric):
         lines.append(f"    table {table.name} view {table.view}: to {', '.join(metric.sinks)}")
     lines.append(f"    state {_state(metric, source)}")
+    return lines
+
+
+def _stage(stage: StagePlan) -> list[str]:
+    metric = stage.metric
+    lines = [f"  metric {metric.name} over the rows of {stage.over} [{metric.fingerprint}]"]
+    if metric.filter is not None:
+        lines.append(f"    filter {render_expression(metric.filter)}")
+    lines += [f"    key {_key(key)}" for key in metric.key]
+    lines += [f"    measure {_measure(measure)}" for measure in metric.measures]
+    lines += [
+        f"    window {metric.window}",
+        f"    view {metric.name}: to {', '.join(metric.sinks)}",
+    ]
     return lines
 
 

@@ -53,7 +53,11 @@ def _schemas(plans: Sequence[Plan]) -> dict[tuple[str, str], SinkSchema]:
     for plan in plans:
         places = {s.name: str(s.settings.get("database", "")) for s in plan.sinks}
         for name, schema in sink_schemas(plan).items():
-            known = schemas.setdefault((name, places[name]), replace(schema, tables=()))
-            whole = replace(known, tables=(*known.tables, *schema.tables))
+            known = schemas.setdefault((name, places[name]), replace(schema, tables=(), views=()))
+            whole = replace(
+                known,
+                tables=(*known.tables, *schema.tables),
+                views=(*known.views, *schema.views),
+            )
             schemas[name, places[name]] = whole
     return schemas

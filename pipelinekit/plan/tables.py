@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelinekit.data import OVERLAPPING, Column, PartitionBy, SinkSchema, Table
 from pipelinekit.plan.model import MeasurePlan, MetricPlan, Plan
+from pipelinekit.plan.stage_view import stage_view
 from pipelinekit.types import Kind
 from pipelinekit.units import DAY_MS
 from pipelinekit.windows.base import Window
@@ -26,7 +27,12 @@ def sink_schemas(plan: Plan) -> dict[str, SinkSchema]:
     for sink in plan.sinks:
         metrics = [m for m in plan.metrics if sink.name in m.sinks]
         tables = tuple(table for metric in metrics for table in tables_of(metric))
-        schemas[sink.name] = SinkSchema(plan.job, tables)
+        views = tuple(
+            stage_view(stage, plan.metric(stage.over), str(sink.settings["database"]))
+            for stage in plan.stages
+            if sink.name in stage.metric.sinks
+        )
+        schemas[sink.name] = SinkSchema(plan.job, tables, views)
     return schemas
 
 

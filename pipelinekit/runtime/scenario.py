@@ -18,7 +18,7 @@ from pipelinekit.data import DeadLetter, RawBatch
 from pipelinekit.engine.ingest import Ingest, Slice
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
-from pipelinekit.plan.model import MetricPlan, Plan
+from pipelinekit.plan.model import MetricPlan, Plan, StagePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.expectation import (
     Difference,
@@ -27,6 +27,7 @@ from pipelinekit.runtime.expectation import (
     compare_letters,
     compare_rows,
 )
+from pipelinekit.runtime.stage_rows import provisional_ms, stage_rows
 from pipelinekit.runtime.words import Message, ScenarioError, Words
 from pipelinekit.spec.document import Path
 from pipelinekit.spec.models import Contains, Step, TestSpec
@@ -67,7 +68,7 @@ def run_test(
     through: Through | None = None,
     observe: Observe | None = None,
 ) -> Result:
-    """Run one test of the plan's only metric.
+    """Run one test of the plan's only metric, or of the stage over it if the plan has one.
 
     `through` sends the slices so far through a runner, and gives the rows that came out; without
     it the engine's own panes give them. `observe` sees each batch and what became of it.
@@ -81,7 +82,7 @@ def run_test(
     for name in ("expect", "expect_dead_letters"):
         _note(failures, (name,), partial(scenario.expectation, last, name))
     seconds = time.perf_counter() - began
-    return Result(plan.metrics[0].name, test.name, tuple(failures), seconds)
+    return Result(scenario.tested.name, test.name, tuple(failures), seconds)
 
 
 def _note(failures: list[Failure], path: Path, act: Callable[[], Difference | str | None]) -> None:
@@ -121,6 +122,8 @@ class _Scenario:
         self._metric = metric = self.plan.metrics[0]
         zone = next((w.timezone for w in metric.grains if w.is_calendar), "UTC")
         own_zone = metric.window.timezone
+        if self._stage is not None:
+            own_zone = zone = self._stage.metric.window.timezone
         self._words = Words(self.plan.source, self.test.base, ZoneInfo(own_zone), ZoneInfo(zone))
         if self.through is None:
             self.plan = replace(self.plan, metrics=(replace(metric, grains=self._compared()),))
@@ -128,6 +131,15 @@ class _Scenario:
         count = 1 + max(self._partitions_named(), default=0)
         times = {p: PartitionTime(0) for p in range(count)}
         self._start(times, shards=1, buckets=1, watermark=None, saved=[])
+
+    @property
+    def _stage(self) -> StagePlan | None:
+        return self.plan.stages[0] if self.plan.stages else None
+
+    @property
+    def tested(self) -> MetricPlan:
+        """Whose rows are compared."""
+        return self._metric if self._stage is None else self._stage.metric
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -167,9 +179,15 @@ class _Scenario:
 
     def outcome(self) -> Outcome:
         """The table, the dead letters and how to read times, as they stand."""
-        metric = self._metric
+        rows = tuple(self._rows.values() if self.through is None else self.through(self._slices))
+        watermark_ms = min(store.watermark_ms for store in self._stores)
+        if self._stage is not None:
+            finest = [row for row in rows if row.grain == self._metric.window.suffix]
+            rows = tuple(stage_rows(self._stage, self.plan.source, finest))
+            watermark_ms -= provisional_ms(self._metric)
+        metric = self.tested
         return Outcome(
-            rows=tuple(self._rows.values() if self.through is None else self.through(self._slices)),
+            rows=rows,
             letters=tuple(
                 (letter, self._messages[(letter.partition, letter.offset)].event)
                 for letter in self._letters
@@ -183,7 +201,7 @@ class _Scenario:
             finest=metric.window.suffix,
             grains=tuple(w.suffix for w in metric.grains),
             id=self.plan.source.id,
-            watermark_ms=min(store.watermark_ms for store in self._stores),
+            watermark_ms=watermark_ms,
             instant=self._words.instant,
             zone=self._words.zone,
         )

@@ -12,6 +12,7 @@ from pipelinekit.spec.models import (
     ProjectSpec,
     SinkSpec,
     SourceSpec,
+    StageSpec,
     TestFileSpec,
 )
 
@@ -59,13 +60,25 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The schema (2020-12) of one of KINDS; shorthands are allowed as texts."""
-    made = TypeAdapter(_MODELS[kind]).json_schema(schema_generator=_Schema, by_alias=True)
+    made = _schema_of(_MODELS[kind])
+    if kind == "metric":
+        # The project's defaults may fill these.
+        made["required"] = [k for k in made["required"] if k not in ("sink", "lateness")]
+        made = _either(_schema_of(StageSpec), made)
     definitions = made.get("$defs", {})
     for name in _SHORTHANDS:
         if name in definitions:
             definitions[name] = {"anyOf": [{"type": "string"}, definitions[name]]}
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = f"pipelinekit {kind}"
-    if kind == "metric":  # the project's defaults may fill these
-        made["required"] = [k for k in made["required"] if k not in ("sink", "lateness")]
     return dict(made)
+
+
+def _schema_of(model: Any) -> dict[str, Any]:
+    return TypeAdapter(model).json_schema(schema_generator=_Schema, by_alias=True)
+
+
+def _either(stage: dict[str, Any], metric: dict[str, Any]) -> dict[str, Any]:
+    """A metric over events, or with `from` one over another's rows."""
+    definitions = {**metric.pop("$defs"), **stage.pop("$defs")}
+    return {"$defs": definitions, "if": {"required": ["from"]}, "then": stage, "else": metric}

@@ -14,7 +14,7 @@ from pipelinekit.spec.expressions.problems import SyntaxProblem
 from pipelinekit.spec.expressions.syntax import Node, parse
 from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Call, Expression
 from pipelinekit.spec.expressions.tree import Field as FieldRef
-from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec
+from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec, StageSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.resolved import ResolvedMeasure
 from pipelinekit.spec.unbuilt import NOT_BUILT_MEASURES, unbuilt
@@ -28,6 +28,13 @@ _SYNONYMS = {
     "earliest": "first", "median": "approx_quantile", "percentile": "approx_quantile",
     "quantile": "approx_quantile", "stdev": "stddev",
 }  # fmt: skip
+# What second stages have: each needs its SQL (plan/stage_select.py).
+OVER_ROWS = frozenset(
+    (
+        *("count", "sum", "min", "max", "avg", "variance", "stddev", "count_distinct"),
+        *("any_true", "all_true"),
+    )
+)
 _WAYS = ("measure", "expr", "ratio", "rate_per_second")
 _SHORTHANDS = {
     "ratio": "write { ratio: [above, below] }, of two measures",
@@ -36,9 +43,12 @@ _SHORTHANDS = {
 
 
 def measures_of(
-    spec: MetricSpec, source: SourceSpec, types: Mapping[str, Type], notes: Notes
+    spec: MetricSpec | StageSpec, source: SourceSpec | None, types: Mapping[str, Type], notes: Notes
 ) -> tuple[ResolvedMeasure, ...]:
-    """The metric's measures in the order in which they stand, without those with findings."""
+    """The metric's measures in the order in which they stand, without those with findings.
+
+    `types` are those of the source's fields; without a source those of another metric's columns.
+    """
     resolver = _Measures(spec, source, types, notes)
     derived = {}
     for name, measure in spec.measures.items():
@@ -58,8 +68,8 @@ def measures_of(
 
 @dataclass(slots=True)
 class _Measures:
-    spec: MetricSpec
-    source: SourceSpec
+    spec: MetricSpec | StageSpec
+    source: SourceSpec | None
     types: Mapping[str, Type]
     notes: Notes
     found: dict[str, ResolvedMeasure] = field(default_factory=dict)
@@ -125,7 +135,10 @@ class _Measures:
             self.notes.add("PK203", message, path, f"write {kind.name}({', '.join(names)})")
 
     def _check_options(self, kind: Measure, measure: MeasureSpec, path: Path, name: str) -> None:
-        if kind.signature.needs_id and self.source.id is None:
+        if self.source is None and kind.name not in OVER_ROWS:
+            message = f"{kind.name} can't be computed over another metric's rows"
+            self.notes.add("PK371", message, path, f"there are {', '.join(sorted(OVER_ROWS))}")
+        elif kind.signature.needs_id and self.source is not None and self.source.id is None:
             message = f"{kind.name} orders ties by id, and the source {self.source.name} has none"
             self.notes.add("PK208", message, path, "declare id: in the source")
         if kind.signature.needs_max_values and measure.max_values is None:

@@ -335,6 +335,25 @@ class MetricSpec(Model):
     tests: list[TestSpec] = Field(default_factory=list)
 
 
+class StageSpec(Model):
+    """A second stage: a metric over the rows of another one, as a view beside its tables."""
+
+    kind: Literal["metric"]
+    name: SpecName
+    description: StrictStr = ""
+    owner: StrictStr = ""
+    from_: Annotated[Name, Field(alias="from")]
+    filter: StrictStr | None = None
+    key: Annotated[list[Annotated[KeySpec, _spelled("name")]], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
+    measures: Annotated[
+        dict[Name, Annotated[MeasureSpec, _spelled("measure")]], Field(min_length=1)
+    ]
+    window: Annotated[WindowSpec, _spelled("tumbling")]
+    tests: list[TestSpec] = Field(default_factory=list)
+
+
 # --- tests with time ----------------------------------------------------------------------------
 
 

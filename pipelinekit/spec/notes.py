@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipelinekit.diagnostics import Diagnostic, Span
 from pipelinekit.spec.document import Path, Scalar, dotted
 from pipelinekit.spec.expressions.parse import parse_expression
 from pipelinekit.spec.expressions.problems import Problem
 from pipelinekit.spec.expressions.tree import Expression
-from pipelinekit.spec.models import MetricSpec
 from pipelinekit.spec.project import Loaded
 from pipelinekit.types import BOOL, Type
 
@@ -20,7 +20,7 @@ from pipelinekit.types import BOOL, Type
 class Notes:
     """The findings on one metric so far; `add` notes one more."""
 
-    loaded: Loaded[MetricSpec]
+    loaded: Loaded[Any]
     findings: list[Diagnostic] = field(default_factory=list)
 
     def add(

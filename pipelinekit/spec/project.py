@@ -33,6 +33,7 @@ from pipelinekit.spec.models import (
     ProjectSpec,
     SinkSpec,
     SourceSpec,
+    StageSpec,
     TestFileSpec,
     TestSpec,
 )
@@ -90,10 +91,16 @@ class Project:
     sources: Mapping[str, Loaded[SourceSpec]]
     sinks: Mapping[str, Loaded[Any]]
     metrics: Mapping[str, Loaded[MetricSpec]]
+    stages: Mapping[str, Loaded[StageSpec]]
     tests: Mapping[str, Sequence[LoadedTest]]
     documents: Mapping[str, Document]
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_metrics(self) -> Mapping[str, Loaded[MetricSpec] | Loaded[StageSpec]]:
+        """Metrics over events, then those over another's rows."""
+        return {**self.metrics, **self.stages}
 
 
 @dataclass(slots=True)
@@ -106,6 +113,7 @@ class _Loading:
     sources: dict[str, Loaded[SourceSpec]] = field(default_factory=dict)
     sinks: dict[str, Loaded[Any]] = field(default_factory=dict)
     metrics: dict[str, Loaded[MetricSpec]] = field(default_factory=dict)
+    stages: dict[str, Loaded[StageSpec]] = field(default_factory=dict)
     test_files: list[Loaded[TestFileSpec]] = field(default_factory=list)
     documents: dict[str, Document] = field(default_factory=dict)
     unread: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -124,7 +132,7 @@ class _Loading:
         if self.twin is None or not self.is_same_frame or (kind, stem(path)) in self.twin.unread:
             return None
         specs: Mapping[str, Mapping[str, Loaded[Any]]] = {
-            "source": self.twin.sources, "sink": self.twin.sinks, "metric": self.twin.metrics,
+            "source": self.twin.sources, "sink": self.twin.sinks, "metric": self.twin.all_metrics,
         }  # fmt: skip
         known = specs.get(kind, {}).get(stem(path))
         return known if known is not None and known.document is document else None
@@ -170,7 +178,7 @@ def load(
         _load_file(loading, folder, path)
     report.add(*overlooked(root))
     tests = _collect_tests(loading)
-    report.metrics = len(loading.metrics)
+    report.metrics = len(loading.metrics) + len(loading.stages)
     project = Project(
         root=root,
         environment=environment,
@@ -178,6 +186,7 @@ def load(
         sources=loading.sources,
         sinks=loading.sinks,
         metrics=loading.metrics,
+        stages=loading.stages,
         tests=tests,
         documents=loading.documents,
         unread=loading.unread,
@@ -290,8 +299,10 @@ def _check_name(loading: _Loading, kind: str, document: Document, path: FilePath
 
 def _load_kind(loading: _Loading, kind: str, document: Document, twin: Loaded[Any] | None) -> None:
     if twin is not None:
+        is_stage = isinstance(twin.spec, StageSpec)
         into: Mapping[str, dict[str, Loaded[Any]]] = {
-            "source": loading.sources, "sink": loading.sinks, "metric": loading.metrics,
+            "source": loading.sources, "sink": loading.sinks,
+            "metric": loading.stages if is_stage else loading.metrics,
         }  # fmt: skip
         _keep(loading, into[kind], twin, twin.spec.name)
         return
@@ -336,6 +347,12 @@ def _load_metric(loading: _Loading, document: Document) -> None:
     if "${" in document.text:
         said = {k: v for k, v in data.items() if k not in ("tests", "description")}
         loading.report.add(*refused(document, said))
+    if "from" in data:
+        stage, findings = shaped(document, StageSpec, "metric", data)
+        loading.report.add(*findings)
+        if stage is not None:
+            _keep(loading, loading.stages, Loaded(stage, document), stage.name)
+        return
     defaulted = [k for k in _METRIC_DEFAULTS if k in loading.defaults and k not in data]
     data |= {key: loading.defaults[key] for key in defaulted}
     spec, findings = shaped(document, MetricSpec, "metric", data)
@@ -348,10 +365,12 @@ def _load_metric(loading: _Loading, document: Document) -> None:
 
 
 def _keep(loading: _Loading, into: dict[str, Loaded[S]], loaded: Loaded[S], name: str) -> None:
-    if name not in into:
+    metrics = (loading.metrics, loading.stages)
+    taken = [names[name] for names in (metrics if into in metrics else (into,)) if name in names]
+    if not taken:
         into[name] = loaded
         return
-    first = into[name].document.file
+    first = taken[0].document.file
     message = f'the name "{name}" is taken already, in {first}'
     place = loaded.span(("name",))
     loading.report.add(Diagnostic("PK107", message, place, "rename one of the two", "name"))
@@ -401,7 +420,8 @@ def _without_clear_password(
 
 def _collect_tests(loading: _Loading) -> dict[str, list[LoadedTest]]:
     tests: dict[str, list[LoadedTest]] = {}
-    for name, metric in loading.metrics.items():
+    metrics: dict[str, Loaded[Any]] = {**loading.metrics, **loading.stages}
+    for name, metric in metrics.items():
         tests[name] = [
             LoadedTest(test, metric.document, ("tests", place))
             for place, test in enumerate(metric.spec.tests)

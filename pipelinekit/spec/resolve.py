@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, Scalar
+from pipelinekit.spec.keys import keys_of
 from pipelinekit.spec.measures import measures_of
-from pipelinekit.spec.models import KeySpec, MetricSpec, SourceSpec
+from pipelinekit.spec.models import MetricSpec, SourceSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.project import Loaded, Project
-from pipelinekit.spec.resolved import Resolved, ResolvedKey, ResolvedMeasure, ResolvedMetric
+from pipelinekit.spec.resolved import (
+    Resolved,
+    ResolvedKey,
+    ResolvedMeasure,
+    ResolvedMetric,
+    ResolvedStage,
+)
+from pipelinekit.spec.stages import stage_of
 from pipelinekit.spec.windows import grains_of
-from pipelinekit.types import STRING, Kind, Type
+from pipelinekit.types import Type
 
-__all__ = ["Resolved", "ResolvedKey", "ResolvedMeasure", "ResolvedMetric", "field_types", "resolve"]
+__all__ = [
+    "Resolved", "ResolvedKey", "ResolvedMeasure", "ResolvedMetric", "ResolvedStage", "field_types",
+    "resolve",
+]  # fmt: skip
 
 
 def resolve(project: Project, twin: Resolved | None = None) -> Resolved:
@@ -34,7 +43,14 @@ def resolve(project: Project, twin: Resolved | None = None) -> Resolved:
         is_whole = ("metric", name) not in project.unread
         if metric is not None and is_whole and not notes.findings:
             metrics[name] = metric
-    return Resolved(project, metrics, tuple(findings))
+    stages = {}
+    for name, stage in project.stages.items():
+        notes = Notes(stage)
+        resolved = stage_of(project, stage, metrics, notes)
+        findings += notes.findings
+        if resolved is not None and not notes.findings and ("metric", name) not in project.unread:
+            stages[name] = resolved
+    return Resolved(project, metrics, tuple(findings), stages)
 
 
 def _shared(project: Project, name: str, twin: Resolved) -> ResolvedMetric | None:
@@ -67,7 +83,7 @@ def _metric(project: Project, loaded: Loaded[MetricSpec], notes: Notes) -> Resol
         return None
     types = field_types(source.spec)
     where = notes.condition(spec.filter, types, ("filter",))
-    keys = _keys(spec, types, notes)
+    keys = keys_of(spec, types, notes)
     measures = measures_of(spec, source.spec, types, notes)
     resolved = ResolvedMetric(loaded, source, where, keys, measures, grains)
     return resolved if has_sinks else None
@@ -86,35 +102,3 @@ def _check_sinks(project: Project, spec: MetricSpec, notes: Notes) -> bool:
         help = nearest(name, project.sinks, "sink", else_=f"add sinks/{name}.yaml")
         notes.add("PK404", f'there is no sink "{name}"', path, help)
     return not missing
-
-
-def _keys(spec: MetricSpec, types: Mapping[str, Type], notes: Notes) -> tuple[ResolvedKey, ...]:
-    is_one = isinstance(notes.loaded.document.node(("key",)), Scalar)
-    keys = []
-    for place, key in enumerate(spec.key):
-        path: Path = ("key",) if is_one else ("key", place)
-        resolved = _key(key, types, path, notes)
-        if resolved is not None:
-            keys.append(resolved)
-    return tuple(keys)
-
-
-def _key(key: KeySpec, types: Mapping[str, Type], path: Path, notes: Notes) -> ResolvedKey | None:
-    node = notes.loaded.document.node(path)
-    if not isinstance(node, Scalar):
-        path = (*path, "name" if key.expr is None else "expr")
-    expression = notes.expression(key.name if key.expr is None else key.expr, types, path)
-    if expression is None:
-        return None
-    if expression.type.kind in (Kind.LIST, Kind.FLOAT):
-        help = "use a text, a whole number, a decimal, a bool or a time"
-        notes.add("PK203", f"a key can't be a {expression.type}", path, help)
-        return None
-    values = None if key.values is None else tuple(key.values)
-    if values is not None and expression.type != STRING:
-        message = f"values are texts, and the key is {expression.type}"
-        notes.add(
-            "PK203", message, (*path[:-1], "values"), "cast the key to string, or drop values"
-        )
-        return None
-    return ResolvedKey(key.name, expression, values)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.measures.base import Measure
 from pipelinekit.spec.expressions.tree import Expression
-from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec
+from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec, StageSpec
 from pipelinekit.spec.project import Loaded, Project
 from pipelinekit.types import Type
 from pipelinekit.windows.base import Window
@@ -52,9 +52,36 @@ class ResolvedMetric:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedStage:
+    """A metric over the rows of `over`; its expressions read that metric's columns."""
+
+    loaded: Loaded[StageSpec]
+    over: ResolvedMetric
+    filter: Expression | None
+    key: tuple[ResolvedKey, ...]
+    measures: tuple[ResolvedMeasure, ...]
+    grains: tuple[Window, ...]
+
+    @property
+    def spec(self) -> StageSpec:
+        return self.loaded.spec
+
+    @property
+    def source(self) -> Loaded[SourceSpec]:
+        """Where the events come from that its rows follow from."""
+        return self.over.source
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The metrics that resolved, and the findings of all."""
 
     project: Project
     metrics: Mapping[str, ResolvedMetric]
     findings: tuple[Diagnostic, ...]
+    stages: Mapping[str, ResolvedStage] = field(default_factory=dict)
+
+    @property
+    def all_metrics(self) -> Mapping[str, ResolvedMetric | ResolvedStage]:
+        """Metrics over events, then those over another's rows."""
+        return {**self.metrics, **self.stages}

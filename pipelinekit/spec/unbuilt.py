@@ -19,7 +19,6 @@ NOT_BUILT: dict[str, dict[Path, str]] = {
         ("registry",): "the schema registry",
     },
     "metric": {
-        ("from",): "a metric over another metric's rows",
         ("alerts",): "alerts",
         ("retain",): "a retention of its own",
         ("top",): "top lists",
@@ -38,7 +37,6 @@ NOT_BUILT_KINDS = {"policy": "the kind policy"}
 NOT_BUILT_MEASURES = frozenset(("most_frequent", "funnel_step"))
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
-    "from": "name the source of events",
     "registry": "leave it out with format: json",
     "avro": "use format: json",
     "protobuf": "use format: json",

@@ -29,7 +29,7 @@ _CALENDAR_MS = {DAY_MS: "1d", WEEK_MS: "1w"}
 
 def grains_of(spec: MetricSpec, notes: Notes) -> tuple[Window, ...]:
     """The metric's window and its rollups, without those that have findings."""
-    found = [_window(spec.window, notes)]
+    found = [window_of(spec.window, notes)]
     found += [
         _tumbling(rollup.size, rollup.timezone, ("rollups", place, "size"), notes)
         for place, rollup in enumerate(spec.rollups)
@@ -37,7 +37,8 @@ def grains_of(spec: MetricSpec, notes: Notes) -> tuple[Window, ...]:
     return tuple(window for window in found if window is not None)
 
 
-def _window(spec: WindowSpec, notes: Notes) -> Window | None:
+def window_of(spec: WindowSpec, notes: Notes) -> Window | None:
+    """The window, or None and why not noted."""
     given = [kind for kind in _TAKES if getattr(spec, kind) is not None]
     node = notes.loaded.document.node(("window",))
     if isinstance(node, Entries) and not node.nodes.keys() <= WindowSpec.model_fields.keys():

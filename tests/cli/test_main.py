@@ -107,6 +107,40 @@ def test_list_shows_a_line_a_metric(tmp_path: Path) -> None:
     assert (row["metric"], row["key"], row["window"], row["tests"]) == ("views", "country", "1m", 1)
 
 
+STAGE = """\
+kind: metric
+name: by_hour
+from: views
+measures: { minutes: count() }
+window: { tumbling: 1h }
+tests:
+  - name: two minutes
+    steps:
+      - events: [{ t: "12:00:05", kind: view }, { t: "12:01:05", kind: view }]
+    expect: [{ window: "12:00", minutes: 2 }]
+"""
+
+
+def test_metric_over_rows_is_listed_planned_and_tested_with_what_it_is_over(tmp_path: Path) -> None:
+    project = make_project(tmp_path, **{"metrics/by_hour.yaml": STAGE})
+    file = project / "metrics/by_hour.yaml"
+
+    listed = json.loads(run("list", ".", "--format", "json", cwd=project).stdout)
+    assert {m["metric"]: m["source"] for m in listed["metrics"]} == {
+        "by_hour": "views (metric)",
+        "views": "events",
+    }
+    planned = run("plan", "metrics/by_hour.yaml", cwd=project).stdout
+    assert "metric views version 1" in planned
+    assert "metric by_hour over the rows of views" in planned
+    assert "view by_hour: to store" in planned
+    tested = run("test", "metrics/by_hour.yaml", cwd=project)
+    assert (tested.returncode, "1 passed" in tested.stdout) == (0, True)
+    file.write_text(STAGE.replace("minutes: 2", "minutes: 3"))
+    assert run("test", "metrics/by_hour.yaml", "--update", cwd=project).returncode == 0
+    assert file.read_text() == STAGE
+
+
 def test_plan_is_the_same_text_every_time_and_holds_no_secret(tmp_path: Path) -> None:
     sink = "kind: sink\nname: store\ntype: clickhouse\nurl: ${CLICKHOUSE}\ndatabase: d\n"
     sink += "password: { secret: TOP_SECRET }\n"

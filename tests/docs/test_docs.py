@@ -74,9 +74,20 @@ SPECS = [
 
 
 def placed(block: Block, folder: Path) -> Path:
-    """The block as a file of the example project, in place of its namesake."""
+    """The block as a file of the example project, in place of its namesake.
+
+    What it is over stands on its page, and lies beside it.
+    """
     project = folder / "specs"
     shutil.copytree(ROOT / "specs", project)
+    over = key_of(block.text, "from")
+    for other in SPECS:
+        if other.page == block.page and over and key_of(other.text, "name") == over:
+            write(other, project)
+    return write(block, project)
+
+
+def write(block: Block, project: Path) -> Path:
     kind = key_of(block.text, "kind") or ""
     name = key_of(block.text, "name") or "block"
     place = project / PLACES.get(kind, "metrics")

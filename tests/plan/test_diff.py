@@ -210,3 +210,53 @@ def test_plans_alone_say_what_can_not_go_on_from_a_state(tmp_path: Path) -> None
     assert found.unversioned == ("key",)
     (same,) = verdict(old, replace(old, environment="production"))
     assert same.verdict is Verdict.UNCHANGED
+
+
+STAGE = """\
+kind: metric
+name: by_hour
+from: views
+key: [country]
+measures: { minutes: count(), total: sum(total) }
+window: { tumbling: 1h }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict", "what"),
+    [
+        ("count()", "count() ", Verdict.UNCHANGED, []),
+        ("[country]", "[]", Verdict.IN_PLACE, ["key"]),
+        ("window: { tumbling: 1h }", "window: { tumbling: 1d }", Verdict.IN_PLACE, ["window"]),
+        ("key:", "filter: n > 1\nkey:", Verdict.IN_PLACE, ["filter"]),
+        ("sum(total)", "max(total)", Verdict.IN_PLACE, ["measure total"]),
+        (", total: sum(total)", "", Verdict.BREAKING, ["measure total"]),
+    ],
+)
+def test_a_metric_over_rows_is_a_view_made_anew(
+    tmp_path: Path, old: str, new: str, verdict: Verdict, what: list[str]
+) -> None:
+    assert old in STAGE
+    before = resolved(tmp_path / "old", **{"metrics/by_hour.yaml": STAGE})
+    after = resolved(tmp_path / "new", **{"metrics/by_hour.yaml": STAGE.replace(old, new)})
+
+    found = diff(before, after)
+
+    (stage,) = (i for i in found.items if i.name == "by_hour")
+    assert (stage.verdict, [c.what for c in stage.changes]) == (verdict, what)
+    assert found.findings == ()
+    statements = [s for sink in found.statements for s in sink.statements]
+    is_same = verdict is Verdict.UNCHANGED
+    assert [s[:50] for s in statements] == (
+        [] if is_same else ["CREATE OR REPLACE VIEW `analytics`.`by_hour` AS SE"]
+    )
+
+
+def test_an_added_metric_over_rows_is_a_view_more(tmp_path: Path) -> None:
+    before = resolved(tmp_path / "old")
+    found = diff(before, resolved(tmp_path / "new", **{"metrics/by_hour.yaml": STAGE}))
+
+    (stage,) = (i for i in found.items if i.name == "by_hour")
+    assert (stage.verdict, stage.tables) == (Verdict.ADDED, ("by_hour",))
+    (removed,) = (i for i in diff(resolved(tmp_path / "new"), before).items if i.name == "by_hour")
+    assert (removed.verdict, removed.left) == (Verdict.REMOVED, ("by_hour",))

@@ -15,7 +15,7 @@ from pipelinekit.connectors.clickhouse.sql import (
     literal,
 )
 from pipelinekit.connectors.clickhouse.stored import StoredColumn, StoredTable
-from pipelinekit.data import Column, PartitionBy, SinkSchema, Table
+from pipelinekit.data import Column, PartitionBy, SinkSchema, Table, View
 from pipelinekit.errors import Refused
 from pipelinekit.types import INT, STRING, TIMESTAMP
 
@@ -226,9 +226,7 @@ def _changes(database: str, spec: TableSpec, stored: StoredTable) -> list[str]:
     return [f"ALTER TABLE {table} {change}" for change in changes]
 
 
-def _views(
-    database: str, schema: SinkSchema, stored: Mapping[str, StoredTable]
-) -> Sequence[views.View]:
+def _views(database: str, schema: SinkSchema, stored: Mapping[str, StoredTable]) -> Sequence[View]:
     wanted = [views.newest_rows(database, table) for table in schema.tables]
     ours = {table.metric for table in schema.tables}
     for grain in views.AGGREGATES:
@@ -243,4 +241,5 @@ def _views(
             if t.grain == grain and not t.is_overlapping
         }
         wanted.append(views.aggregates(database, grain, parts.values()))
+    wanted += [views.marked(v.name, v.select, v.comment) for v in schema.views]
     return wanted

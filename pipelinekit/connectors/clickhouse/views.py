@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipelinekit.connectors.clickhouse.sql import identifier, literal
 from pipelinekit.connectors.clickhouse.stored import StoredTable
-from pipelinekit.data import OVERLAPPING, Table
+from pipelinekit.data import OVERLAPPING, Table, View
 
 PROGRESS = "pipelinekit_progress"
 LEDGER = "pipelinekit_ledger"
@@ -18,15 +18,6 @@ REMOVED = "removed from the metric"  # the comment of a column that no measure f
 
 _COMMENT = re.compile(r"pipelinekit:([a-z0-9_]+):(\d+):")
 _NUMBER = re.compile(r"(Nullable\()?(U?Int\d+|Float\d+|Decimal\(.*\))\)?")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A view as it should be. `comment` ends in a hash of the text: it differs when that does."""
-
-    name: str
-    select: str
-    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ def newest_rows(database: str, table: Table) -> View:
         "`_late` > 0, 'corrected', 'final') AS `_state` "
         f"FROM {_qualified(database, table.name)} FINAL"
     )
-    return _view(table.view, select, table.comment)
+    return marked(table.view, select, table.comment)
 
 
 def aggregates(database: str, grain: str, parts: Iterable[Numbers]) -> View:
@@ -65,7 +56,7 @@ def aggregates(database: str, grain: str, parts: Iterable[Numbers]) -> View:
         "CAST(NULL, 'Nullable(Float64)') AS `value` WHERE 0"
     )
     name = AGGREGATES[grain]
-    return _view(name, select, f"pipelinekit:{name}:1:")
+    return marked(name, select, f"pipelinekit:{name}:1:")
 
 
 def numbers_of(table: Table) -> Numbers:
@@ -135,7 +126,8 @@ def _numbers(database: str, part: Numbers) -> str:
     )
 
 
-def _view(name: str, select: str, comment: str) -> View:
+def marked(name: str, select: str, comment: str) -> View:
+    """The view, its comment with a hash of the text: it differs when that does."""
     digest = hashlib.sha256(select.encode()).hexdigest()[:12]
     return View(name, select, f"{comment} view:{digest}")
 

@@ -20,7 +20,7 @@ from pipelinekit.spec.expressions.to_sql.base import (
     like_as_regexp,
     written,
 )
-from pipelinekit.spec.expressions.tree import Call, Expression, LiteralValue
+from pipelinekit.spec.expressions.tree import Call, Expression, Field, LiteralValue
 from pipelinekit.types import Kind, Type
 
 _PLAIN = {
@@ -45,8 +45,10 @@ def to_clickhouse(expression: Expression, columns: Mapping[str, str]) -> str:
 
     `columns` holds for each field the SQL that reads it, of any type that converts.
     """
-    writer = _ClickHouse(columns)
-    return f"CAST({writer.write(expression)}, {_quoted(_nullable(expression.type))})"
+    if isinstance(expression, Field):
+        return f"CAST({columns[expression.name]}, {_quoted(_nullable(expression.type))})"
+    text = _ClickHouse(columns).write(expression)
+    return f"CAST({text}, {_quoted(_nullable(expression.type))})"
 
 
 class _ClickHouse(SqlWriter):

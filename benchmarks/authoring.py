@@ -83,7 +83,7 @@ def make(root: Path, metrics: int, *, changed_each: int | None = None) -> Path:
     return root
 
 
-def measured(verb: str, *arguments: object) -> dict[str, float]:
+def measured(verb: str, *arguments: object, code: int = 0) -> dict[str, float]:
     """The median wall and CPU seconds of a few runs, and the greatest memory in MiB."""
     command = [sys.executable, "-m", "pipelinekit.cli.main", verb, *map(str, arguments)]
     walls, processors, peaks = [], [], []
@@ -92,7 +92,7 @@ def measured(verb: str, *arguments: object) -> dict[str, float]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, command
+        assert process.returncode == code, command
         walls.append(time.perf_counter() - began)
         processors.append(used.ru_utime + used.ru_stime)
         peaks.append(used.ru_maxrss)
@@ -106,7 +106,13 @@ def measured(verb: str, *arguments: object) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metrics", type=int, nargs="+", default=[1, 100, 1000])
-    for metrics in parser.parse_args().metrics:
+    metrics_of = parser.parse_args().metrics
+    with tempfile.TemporaryDirectory() as folder:
+        spec = make(Path(folder), 1) / "metrics/metric_0_of_many.yaml"
+        spec.write_text(spec.read_text().replace("sum(amount)", "summ(amount)"))
+        used = measured("validate", spec, code=1)
+        print(json.dumps({"metrics": 1, "verb": "validate, one broken spec", **used}))
+    for metrics in metrics_of:
         with tempfile.TemporaryDirectory() as folder:
             root = make(Path(folder, "now"), metrics)
             some = make(Path(folder, "some"), metrics, changed_each=100)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pipelinekit.checks.base import at
-from pipelinekit.data import Reason
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.models import PARTITION_MAX, Contains, Expected, Step
@@ -121,12 +121,19 @@ class ExpectationsNameColumns:
                     message = f'the metric has no grain "{str(row["grain"])[:60]}"'
                     help = f"its grains are {', '.join(grains)}"
                     yield _found(self.code, test, (*path, "grain"), message, help)
-            reasons = [reason.value for reason in Reason]
             for path, letter in _letters(test):
+                reasons = _reasons()
                 if letter.get("reason", reasons[0]) not in reasons:
                     message = f'"{str(letter["reason"])[:60]}" is no reason of a dead letter'
                     help = f"the reasons are {', '.join(reasons)}"
                     yield _found(self.code, test, (*path, "reason"), message, help)
+
+
+@cache
+def _reasons() -> list[str]:
+    from pipelinekit.data import Reason  # what it lies among is for what runs
+
+    return [reason.value for reason in Reason]
 
 
 # --- walks over a test --------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 
 import click
 
@@ -36,6 +35,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Watch it all work for half a minute."),
 }
 _INTERRUPTED = 130
+# Specs' models take no plugins; to look for some, pydantic reads about every installed package.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 class Verbs(click.Group):
@@ -127,6 +128,8 @@ def _bug(error: Exception) -> int:
     what = error.message if isinstance(error, Bug) else f"{type(error).__name__}: {error}"
     print(f"error: this is a bug of pipelinekit: {what}", file=sys.stderr)
     if os.environ.get("PIPELINEKIT_TRACEBACK") or {"-v", "--verbose"} & {*sys.argv}:
+        import traceback
+
         traceback.print_exception(error)
     else:
         print("  help: run it again with -v, and report what it prints", file=sys.stderr)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pipelinekit.data import Headers
 from pipelinekit.types import Type
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from pipelinekit.data import Headers
 
 
 @dataclass(frozen=True, slots=True)

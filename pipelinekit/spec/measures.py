@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipelinekit.catalog import all_measures
+from pipelinekit.catalog import all_measures, find_measure
 from pipelinekit.measures.base import Measure
 from pipelinekit.spec.constants import bound_measure
 from pipelinekit.spec.document import Path, Scalar
@@ -111,18 +111,17 @@ class _Measures:
         """The kind of measure that the call names, or None and a finding."""
         if parsed.name is None:
             return None
-        known = all_measures()
-        if parsed.name in known:
-            return known[parsed.name]
+        if (kind := find_measure(parsed.name)) is not None:
+            return kind
         place = self.notes.inside(path, parsed.start, parsed.end)
         meant = _SYNONYMS.get(parsed.name, parsed.name)
         if meant in NOT_BUILT_MEASURES:
             finding = unbuilt(self.notes.loaded.document, path, f"{meant}()", meant)
             self.notes.add(finding.code, finding.message, path, finding.help, place)
             return None
-        help = _SHORTHANDS.get(parsed.name) or nearest(meant, known, "measure", else_="").replace(
-            "?", "()?"
-        )
+        help = _SHORTHANDS.get(parsed.name) or nearest(
+            meant, all_measures(), "measure", else_=""
+        ).replace("?", "()?")
         self.notes.add("PK204", f'unknown measure "{parsed.name[:60]}"', path, help, place)
         return None
 

@@ -109,7 +109,11 @@ Value = StrictStr | StrictBool | StrictInt | float | None
 
 class Model(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=False
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=False,
     )
 
 
@@ -437,6 +441,3 @@ class ProjectSpec(Model):
     environments: dict[Name, dict[str, StrictStr | StrictBool | StrictInt]] = Field(
         default_factory=dict
     )
-
-
-MetricSpec.model_rebuild()

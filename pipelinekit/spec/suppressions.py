@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from pipelinekit.diagnostics import Diagnostic, Report, Severity, Span, Suppressed
 from pipelinekit.spec.document import Document, Entries, Items, Node
-from pipelinekit.spec.findings import pages
 
 _COMMENT = re.compile(
     r"(?:^|(?<=\s))#+[ \t]*pipelinekit[ \t]*:[ \t]*"
@@ -107,6 +106,8 @@ def _next_line(lines: list[str], number: int) -> int:
 
 def _not_silenced(code: str, place: Span) -> Diagnostic | None:
     """Why no comment can silence findings of the code, or None."""
+    from pipelinekit.spec.findings import pages  # read where there is such a comment only
+
     known = pages()
     if code not in known:
         close = difflib.get_close_matches(code, known, n=1)

@@ -159,7 +159,7 @@ def ours(query: str, brokers: str, topic: str) -> dict[str, Any]:
     from pipelinekit.engine.lateness import END_OF_TIME, PartitionTime
     from pipelinekit.engine.panes import Metric, PaneStore
     from pipelinekit.plan.tables import tables_of
-    from pipelinekit.runtime.local.collector import settle_collector
+    from pipelinekit.runtime.collector import settle_collector
     from pipelinekit.runtime.local.shard import POLL_MESSAGES_MAX
 
     settle_collector()

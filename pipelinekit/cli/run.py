@@ -136,7 +136,7 @@ def run_plan(
     quiet: bool,
 ) -> int:
     """Run one plan with signals handled and a status line; gives the exit code."""
-    from pipelinekit.runtime.local.collector import settle_collector
+    from pipelinekit.runtime.collector import settle_collector
     from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
     from pipelinekit.runtime.local.start import StartFrom
     from pipelinekit.runtime.outside import opened

@@ -31,6 +31,7 @@ from pipelinekit.runtime.beam.restriction import (
     ShardRestrictionCoder,
     ShardTracker,
 )
+from pipelinekit.runtime.collector import settle_collector
 from pipelinekit.runtime.floors import continued_ledger
 from pipelinekit.runtime.outside import make_source
 from pipelinekit.runtime.reading import ReadSettings, ShardRead, Step, alignment_ms
@@ -83,6 +84,9 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         self._fingerprints = {m.id: m.fingerprint for m in job.plan.metrics}
         self._messages = Metrics.counter("pipelinekit", "messages")
         self._dead = Metrics.counter("pipelinekit", "dead_letters")
+
+    def setup(self) -> None:
+        settle_collector()
 
     # --- the restriction ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import gc
-from pipelinekit.runtime.local.collector import THRESHOLDS, settle_collector
+from pipelinekit.runtime.collector import THRESHOLDS, settle_collector
 settle_collector()
 print(gc.get_threshold() == THRESHOLDS, gc.get_freeze_count() > 0, gc.isenabled())
 """

@@ -36,7 +36,9 @@ from pipelinekit.types import (
     STRING,
     TIMESTAMP,
     Type,
+    counted_type,
     decimal_type,
+    list_type,
 )
 from pipelinekit.units import format_duration
 
@@ -154,6 +156,8 @@ def _measure_types(measure: Measure) -> str:
             continue
     if len(results) == len(TYPES) and len(set(results.values())) == 1:
         return f"any type → `{next(iter(results.values()))}`"
+    if all(result == list_type(counted_type(given)) for given, result in results.items()):
+        return "any type T → list of `{ value: T, count: int }`"
     if all(given == result for given, result in results.items()):
         return "the type of the argument: " + ", ".join(f"`{kind}`" for kind in results)
     return ", ".join(f"`{given}` → `{result}`" for given, result in results.items())

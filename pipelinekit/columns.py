@@ -33,6 +33,9 @@ def arrow_type(kind: Type) -> pa.DataType:
         case Kind.LIST:
             assert kind.item is not None
             return pa.list_(arrow_type(kind.item))
+        case Kind.COUNTED:
+            assert kind.item is not None
+            return pa.struct([("value", arrow_type(kind.item)), ("count", pa.int64())])
 
 
 def polars_type(kind: Type) -> pl.DataType:
@@ -57,3 +60,6 @@ def polars_type(kind: Type) -> pl.DataType:
         case Kind.LIST:
             assert kind.item is not None
             return pl.List(polars_type(kind.item))
+        case Kind.COUNTED:
+            assert kind.item is not None
+            return pl.Struct({"value": polars_type(kind.item), "count": pl.Int64()})

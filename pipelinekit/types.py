@@ -3,7 +3,8 @@
 How each looks in the engine's frames (polars) and in tables (Arrow):
 string → String/utf8 · bool → Boolean/bool · int → Int64/int64 · float → Float64/float64 ·
 decimal(p,s) → Decimal(p,s)/decimal128(p,s) · timestamp → Datetime(ms, UTC)/timestamp[ms, UTC] ·
-date → Date/date32 · list<T> → List(T)/list<T>.
+date → Date/date32 · list<T> → List(T)/list<T> ·
+counted<T> → Struct(value: T, count: Int64)/struct<value: T, count: int64>.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ class Kind(Enum):
     TIMESTAMP = "timestamp"
     DATE = "date"
     LIST = "list"
+    COUNTED = "counted"  # a value and how often it came: of results, never of a source's field
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One column type; `str(type)` is how a spec writes it and `parse_type` reads that back."""
+    """One column type; `str(type)` is how a spec writes it and `parse_type` reads that back.
+
+    `item` is what a list holds, or what is counted.
+    """
 
     kind: Kind
     precision: int = 0
@@ -37,8 +42,8 @@ class Type:
         match self.kind:
             case Kind.DECIMAL:
                 return f"decimal({self.precision},{self.scale})"
-            case Kind.LIST:
-                return f"list<{self.item}>"
+            case Kind.LIST | Kind.COUNTED:
+                return f"{self.kind.value}<{self.item}>"
             case _:
                 return str(self.kind.value)
 
@@ -68,6 +73,11 @@ def decimal_type(precision: int, scale: int) -> Type:
 def list_type(item: Type) -> Type:
     """The type of lists of `item`."""
     return Type(Kind.LIST, item=item)
+
+
+def counted_type(item: Type) -> Type:
+    """The type of values of `item` with their counts."""
+    return Type(Kind.COUNTED, item=item)
 
 
 _PLAIN = {t.kind.value: t for t in (STRING, BOOL, INT, FLOAT, TIMESTAMP, DATE)}

@@ -172,7 +172,7 @@ def _convert(spec: FieldSpec, values: list[Any]) -> ColumnResult:
             return _decimals(spec, values)
         case Kind.TIMESTAMP:
             return _timestamps(spec, values)
-        case Kind.DATE | Kind.LIST:
+        case _:
             return _by_value(spec, values, _from_json)
 
 

@@ -276,10 +276,12 @@ def _merged(held: Any, value: Any, accumulator: Accumulator) -> Any:
         union.update(value)  # in place: the set is this pane's own, `value` may be shared
         return OVER if accumulator.limit is not None and len(union) > accumulator.limit else union
     if accumulator.merge is Merge.COUNTS:
-        counts: dict[int, int] = {} if held is None else held
+        if held is OVER or value is OVER:
+            return OVER
+        counts: dict[Any, int] = {} if held is None else held
         for key, count in value.items():
             counts[key] = counts.get(key, 0) + count
-        return counts
+        return OVER if accumulator.limit is not None and len(counts) > accumulator.limit else counts
     if accumulator.merge is Merge.RANKS:
         return merged_ranks(held, value, accumulator.limit or 0)
     if held is None:
@@ -331,7 +333,7 @@ def to_state(series: pl.Series, accumulator: Accumulator) -> np.ndarray:
         case Merge.COUNTS:
             for i, pairs in enumerate(values):
                 if pairs:
-                    state[i] = {next(iter(p.values())): p["count"] for p in pairs}
+                    state[i] = OVER if pairs[0] is None else _counted(pairs, accumulator.limit)
         case Merge.RANKS:
             for i, codes in enumerate(values):
                 if codes:
@@ -343,6 +345,12 @@ def to_state(series: pl.Series, accumulator: Accumulator) -> np.ndarray:
 
 def _limited(items: list[object], limit: int | None) -> object:
     return OVER if limit is not None and len(items) > limit else set(items)
+
+
+def _counted(pairs: list[dict[str, Any]], limit: int | None) -> object:
+    if limit is not None and len(pairs) > limit:
+        return OVER
+    return {next(iter(pair.values())): pair["count"] for pair in pairs}
 
 
 def from_state(name: str, values: np.ndarray, accumulator: Accumulator) -> pl.Series:
@@ -363,10 +371,11 @@ def from_state(name: str, values: np.ndarray, accumulator: Accumulator) -> pl.Se
             return pl.Series(name, entries, dtype=pl.Struct(parts))
         case Merge.COUNTS:
             pairs = [
-                None if v is None else [{"value": k, "count": n} for k, n in sorted(v.items())]
+                None if v is None else [None] if v is OVER
+                else [{"value": k, "count": n} for k, n in sorted(v.items())]
                 for v in values
-            ]
-            counted = pl.Struct({"value": kind, "count": pl.UInt32()})
+            ]  # fmt: skip
+            counted = pl.Struct({"value": kind, "count": pl.Int64()})
             return pl.Series(name, pairs, dtype=pl.List(counted))
         case Merge.RANKS:
             codes = [None if v is None else codes_of(v) for v in values]

@@ -30,7 +30,7 @@ class Merge(Enum):
     UNION = "union"  # sets
     LATEST = "latest"  # (event_time_ms, id, value): the greatest wins
     EARLIEST = "earliest"  # likewise, the least wins
-    COUNTS = "counts"  # int → how often: added up
+    COUNTS = "counts"  # value → how often: added up
     RANKS = "ranks"  # place → rank: the greatest of each wins
 
 
@@ -41,9 +41,9 @@ class Accumulator:
     In a partial's frame it is a column of `type` (UNION: a list of it; LATEST and EARLIEST: a
     struct of time, id, value; COUNTS: a list of structs of value and count; RANKS: a list of codes
     place · 64 + rank). In panes SUM and numeric MIN and MAX are int64 or float64 arrays, the others
-    object arrays: Python values, sets, tuples, dictionaries, with None for "none yet". A set that
-    outgrew `limit` is OVER for ever; RANKS has `limit` places, and is an array of them (uint8) once
-    many are taken.
+    object arrays: Python values, sets, tuples, dictionaries, with None for "none yet". A set or
+    dictionary of COUNTS that outgrew `limit` is OVER for ever; RANKS has `limit` places, and is an
+    array of them (uint8) once many are taken.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Accumulator:
 
 
 class Over:
-    """The one value of a set accumulator that went over its limit."""
+    """The one value of an accumulator that went over its limit."""
 
     def __repr__(self) -> str:
         return "OVER"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelinekit.measures.base import Merge
+from pipelinekit.measures.base import Accumulator, Merge
 from pipelinekit.plan.model import MetricPlan, SourcePlan
 from pipelinekit.spec.constants import bound_measure
 from pipelinekit.windows.base import Window
@@ -49,8 +49,8 @@ def state_estimate(metric: MetricPlan, source: SourcePlan) -> StateEstimate:
         # A list's values, all others as one, and null.
         rows = None if rows is None or key.values is None else rows * (len(key.values) + 2)
     accumulators = _accumulators(metric, source)
-    sizes = [_bytes(merge, dtype) for merge, dtype in accumulators]
-    sketches = sum(merge in (Merge.RANKS, Merge.COUNTS) for merge, _ in accumulators)
+    sizes = [_bytes(a) for a in accumulators]
+    sketches = sizes.count(_SKETCH_BYTES)
     keys = len(metric.key)
     row = _ROW_BYTES + keys * _KEY_BYTES + (_TUPLE_BYTES if keys > 1 else 0) + sum(sizes)
     growth = sketches * (_SKETCH_BYTES_MAX - _SKETCH_BYTES)
@@ -64,26 +64,26 @@ def _windows(window: Window, allowed_ms: int) -> int:
     return held + 1 if isinstance(window, Cumulative) else held
 
 
-def _accumulators(metric: MetricPlan, source: SourcePlan) -> list[tuple[Merge, str]]:
+def _accumulators(metric: MetricPlan, source: SourcePlan) -> list[Accumulator]:
     id_type = None if source.id is None else source.field(source.id).type
-    found = []
+    found: list[Accumulator] = []
     for measure in metric.measures:
         if measure.measure is not None:
             kind, arguments = bound_measure(measure.measure, measure.arguments)
             types = [a.type for a in arguments]
-            found += [
-                (a.merge, a.dtype) for a in kind.accumulators(types, measure.max_values, id_type)
-            ]
+            found += kind.accumulators(types, measure.max_values, id_type)
     return found
 
 
-def _bytes(merge: Merge, dtype: str) -> int:
-    match merge:
+def _bytes(accumulator: Accumulator) -> int:
+    match accumulator.merge:
         case Merge.UNION:
+            return _SET_BYTES
+        case Merge.COUNTS if accumulator.limit is not None:
             return _SET_BYTES
         case Merge.LATEST | Merge.EARLIEST:
             return _TIMED_BYTES
         case Merge.RANKS | Merge.COUNTS:
             return _SKETCH_BYTES
         case _:
-            return _OBJECT_BYTES if dtype == "object" else _NUMBER_BYTES
+            return _OBJECT_BYTES if accumulator.dtype == "object" else _NUMBER_BYTES

@@ -254,7 +254,13 @@ def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> 
         return actual is not None and abs(float(actual) - float(expected["approx"])) <= within
     if expected is None or actual is None:
         return expected is None and actual is None
-    kind = outcome.types.get(name)
+    return _is_equal(expected, actual, outcome.types.get(name), outcome.instant)
+
+
+def _is_equal(
+    expected: Any, actual: Any, kind: Type | None, instant: Callable[[object], int]
+) -> bool:
+    """Whether the value, of that type, is what the test wrote."""
     match kind.kind if kind is not None else None:
         case Kind.DECIMAL:
             try:
@@ -267,9 +273,25 @@ def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> 
                 expected, actual, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE
             )
         case Kind.TIMESTAMP:
-            return outcome.instant(expected) == _ms(actual)
+            return instant(expected) == _ms(actual)
         case Kind.DATE:
             return str(expected) == str(actual)
+        case Kind.LIST if kind is not None:
+            return (
+                isinstance(expected, list)
+                and len(expected) == len(actual)
+                and all(
+                    _is_equal(*pair, kind.item, instant)
+                    for pair in zip(expected, actual, strict=True)
+                )
+            )
+        case Kind.COUNTED if kind is not None:
+            return (
+                isinstance(expected, Mapping)
+                and expected.keys() == actual.keys()
+                and _is_equal(expected["value"], actual["value"], kind.item, instant)
+                and expected["count"] == actual["count"]
+            )
         case _:
             return type(expected) is type(actual) and bool(expected == actual)
 
@@ -303,7 +325,9 @@ def _text(value: Any, outcome: Outcome) -> str:
         case float():
             return f"{value:.10g}"
         case Mapping():
-            return _flow(value)
+            return _flow({name: _text(item, outcome) for name, item in value.items()})
+        case list():
+            return f"[{', '.join(_text(item, outcome) for item in value)}]"
         case _:
             return str(value)
 

@@ -11,7 +11,7 @@ from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.project import Loaded, Project
 from pipelinekit.spec.resolved import ResolvedMetric, ResolvedStage
 from pipelinekit.spec.windows import window_of
-from pipelinekit.types import FLOAT, INT, TIMESTAMP, Type
+from pipelinekit.types import FLOAT, INT, TIMESTAMP, Kind, Type
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.nesting import why_not_nested
 from pipelinekit.windows.session import Session
@@ -49,7 +49,12 @@ def stage_of(
 
 def row_types(metric: ResolvedMetric) -> dict[str, Type]:
     """The columns of a metric's rows that expressions over them may read."""
-    shown = {m.name: m.type for m in metric.measures if not m.spec.hidden}
+    # A list is null in no store, so that the view could not tell one from an empty one.
+    shown = {
+        m.name: m.type
+        for m in metric.measures
+        if not m.spec.hidden and m.type.kind not in (Kind.LIST, Kind.COUNTED)
+    }
     return {**{k.name: k.expression.type for k in metric.key}, **shown, **_OF_ROWS}
 
 

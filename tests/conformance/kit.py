@@ -157,6 +157,8 @@ def all_metrics() -> list[MetricPlan]:
                 plans.measure("about_users", "approx_count_distinct(user)"),
                 plans.measure("load_p95", "approx_quantile(load, 0.95)"),
                 plans.measure("loads", "histogram(load, [100, 2000])"),
+                plans.measure("top_users", "most_frequent(user, 3)", max_values=60),
+                plans.measure("top_few", "most_frequent(user, 3)", max_values=9),
                 plans.measure("load_spread", "stddev(load)"),
                 plans.measure("any_bot", "any_true(bot)"),
                 plans.measure("clicks", "count()", filter="kind = 'click'"),

@@ -17,7 +17,7 @@ from pipelinekit.types import BOOL, DATE, FLOAT, INT, STRING, TIMESTAMP, Type, d
 from tests.measures.kit import merged
 
 MONEY = decimal_type(38, 2)
-CONSTANTS = {"approx_quantile": (0.9,), "histogram": ((-7, 0, 3),)}
+CONSTANTS = {"approx_quantile": (0.9,), "histogram": ((-7, 0, 3),), "most_frequent": (2,)}
 VALUES = {
     STRING: ["", "a", "b", "é", "\U0001f600", "\x00"],
     BOOL: [True, False],

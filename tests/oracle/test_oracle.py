@@ -45,6 +45,8 @@ _MEASURES = [
     plans.measure("score_stddev", "stddev(score)"),
     plans.measure("loads", "histogram(load, [0, 5, 6])"),
     plans.measure("amounts", "histogram(amount, [-3.5, 0.25])", filter="kind = 'view'"),
+    plans.measure("top_users", "most_frequent(user, 2)", max_values=3),
+    plans.measure("top_loads", "most_frequent(load, 10)", max_values=10, filter="not bot"),
     plans.measure("first_kind", "first(kind)"),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
     plans.measure("users", "count_distinct(user)", max_values=3),
@@ -56,6 +58,7 @@ _FEW = [
     plans.measure("loads", "sum(load)"),
     plans.measure("users", "count_distinct(user)", max_values=3),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
+    plans.measure("top_users", "most_frequent(user, 2)", max_values=3),
 ]
 _VISITS = [*_FEW, plans.derived("rate", f"n / {WINDOW_SECONDS}", _FEW)]
 _MEASURES.append(plans.derived("share", "views / n", _MEASURES))
@@ -145,6 +148,14 @@ def _bins(values: list, bounds: tuple) -> list[int]:
     return counts
 
 
+def _top(values: list, k: int, max_values: int) -> list[dict] | None:
+    counts = Counter(values)
+    if len(counts) > max_values:
+        return None
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"value": value, "count": count} for value, count in by_count[:k]]
+
+
 def _rate(events: list[dict]) -> float | None:
     times = [e["t"] for e in events]
     span = max(times) - min(times)
@@ -181,6 +192,8 @@ MODEL = [
                 [e["amount"] for e in es if e["kind"] == "view" and e["amount"] is not None],
                 (Decimal("-3.5"), Decimal("0.25")),
             ),
+            "top_users": lambda es: _top(_values(es, "user"), 2, 3),
+            "top_loads": lambda es: _top(_values([e for e in es if not e["bot"]], "load"), 10, 10),
             "first_kind": lambda es: _ordered(es, "kind")[0][2],
             "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
             "users": _distinct,
@@ -205,6 +218,7 @@ MODEL = [
 
 _FEW_RESULTS = {
     "n": len,
+    "top_users": lambda es: _top(_values(es, "user"), 2, 3),
     "loads": lambda es: _total(es, "load"),
     "users": _distinct,
     "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,

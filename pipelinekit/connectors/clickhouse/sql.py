@@ -45,6 +45,9 @@ def bare_type(kind: Type, *, unsigned: bool = False) -> str:
         case Kind.LIST:
             assert kind.item is not None
             return f"Array({bare_type(kind.item)})"
+        case Kind.COUNTED:
+            assert kind.item is not None
+            return f"Tuple(value {bare_type(kind.item)}, count UInt64)"
 
 
 def column_comment(column: Column) -> str:

@@ -121,6 +121,8 @@ def _cell(value: Any) -> str:
             return value if value.isprintable() and value else json.dumps(value, ensure_ascii=False)
         case list():
             return f"[{', '.join(map(_cell, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{name}: {_cell(item)}' for name, item in value.items())}}}"
         case _:
             return str(value)
 

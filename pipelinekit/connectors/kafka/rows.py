@@ -197,6 +197,9 @@ def _json_type(kind: Type) -> pl.DataType:
         case Kind.LIST:
             assert kind.item is not None
             return pl.List(_json_type(kind.item))
+        case Kind.COUNTED:
+            assert kind.item is not None
+            return pl.Struct({"value": _json_type(kind.item), "count": pl.Int64()})
         case _:
             return polars_type(kind)
 
@@ -215,5 +218,9 @@ def _parser(kind: Type) -> Callable[[Any], Any]:
             assert kind.item is not None
             parse = _parser(kind.item)
             return lambda values: [None if v is None else parse(v) for v in values]
+        case Kind.COUNTED:
+            assert kind.item is not None
+            parse = _parser(kind.item)
+            return lambda entry: {**entry, "value": parse(entry["value"])}
         case _:
             return lambda value: value

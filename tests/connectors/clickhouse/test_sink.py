@@ -23,6 +23,8 @@ from pipelinekit.types import (
     INT,
     STRING,
     TIMESTAMP,
+    Kind,
+    counted_type,
     decimal_type,
     list_type,
 )
@@ -90,6 +92,11 @@ def test_every_type_comes_back_as_it_was(make_sink: MakeSink) -> None:
         "day": DATE,
         "counts": list_type(INT),
         "names": list_type(STRING),
+        "top": list_type(counted_type(STRING)),
+        "top_sums": list_type(counted_type(decimal_type(38, 2))),
+        "top_times": list_type(counted_type(TIMESTAMP)),
+        "top_days": list_type(counted_type(DATE)),
+        "top_flags": list_type(counted_type(BOOL)),
     }
     measures = [Column(name, kind, nullable=True) for name, kind in kinds.items()]
     wide = table(measures=measures, is_calendar=True)
@@ -105,6 +112,11 @@ def test_every_type_comes_back_as_it_was(make_sink: MakeSink) -> None:
         "day": dt.date(1969, 1, 1),
         "counts": [2**63 - 1, 0],
         "names": ["a", ""],
+        "top": [{"value": "é", "count": 2**40}, {"value": "", "count": 1}],
+        "top_sums": [{"value": Decimal("-0.01"), "count": 1}],
+        "top_times": [{"value": dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC), "count": 1}],
+        "top_days": [{"value": dt.date(2024, 2, 29), "count": 1}],
+        "top_flags": [{"value": True, "count": 3}],
     }
     empty = dict.fromkeys(kinds) | {"country": "none", "window_date": dt.date(2024, 1, 1)}
     sink = make_sink(wide)
@@ -118,10 +130,8 @@ def test_every_type_comes_back_as_it_was(make_sink: MakeSink) -> None:
     full, nulls = back.to_pylist()
     assert {name: full[name] for name in row} == row
     # Arrays have no null in ClickHouse.
-    assert {name: nulls[name] for name in kinds} == dict.fromkeys(kinds) | {
-        "counts": [],
-        "names": [],
-    }
+    lists = {name: [] for name, kind in kinds.items() if kind.kind is Kind.LIST}
+    assert {name: nulls[name] for name in kinds} == dict.fromkeys(kinds) | lists
 
 
 def test_names_that_are_words_of_sql_are_names(make_sink: MakeSink) -> None:

@@ -5,8 +5,9 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 PIPELINEKIT := .venv/bin/pipelinekit
 EXAMPLES ?= 2000
+MINUTES ?= 10
 
-.PHONY: help setup demo test test-slow check bench oracle docs clean
+.PHONY: help setup demo test test-slow check bench oracle fuzz docs clean
 
 help:  ## list the recipes
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ check: setup  ## lint, types, layers, the example project
 
 oracle: setup  ## thousands of random logs against the naive model; EXAMPLES=2000
 	PIPELINEKIT_ORACLE_EXAMPLES=$(EXAMPLES) $(RUN) pytest -q tests/oracle --timeout 0
+
+fuzz: setup  ## hostile specs, expressions and messages; MINUTES=10
+	$(RUN) python -m tests.fuzz --minutes $(MINUTES)
 
 bench: setup  ## the benchmark suite
 	$(RUN) python -m benchmarks.queries

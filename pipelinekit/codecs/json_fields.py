@@ -334,7 +334,10 @@ def _fitted(kind: Type, value: Decimal) -> Decimal:
         raise ValueError(f"{_quoted(value)} has more than {kind.scale} digits after the point")
     if digits and len(digits) + exponent > kind.precision - kind.scale:
         raise ValueError(f"{_quoted(value)} has too many digits for {kind}")
-    return value if digits else Decimal(0)
+    if not digits:
+        return Decimal(0)
+    # Without the zeros at its end: polars refuses a number that is written with many of them.
+    return Decimal((value.as_tuple().sign, tuple(map(int, digits)), exponent))
 
 
 def _default(spec: FieldSpec) -> Any:

@@ -112,6 +112,8 @@ def _tidy(text: str) -> str:
     for line in (one.rstrip() for one in text.strip("\n").split("\n")):
         if line or (kept and kept[-1]):
             kept.append(line)
+    while kept and not kept[-1]:
+        kept.pop()
     return "\n".join(kept) + "\n"
 
 

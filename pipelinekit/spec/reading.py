@@ -60,8 +60,12 @@ def _decoded(data: bytes, file: str) -> tuple[str, Diagnostic | None]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        before = data[data.rfind(b"\n", 0, error.start) + 1 : error.start]
+        column = len(before.decode("utf-8")) + 1
+        place = Span(file, line, column, line, column + 1)
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        return "", Diagnostic("PK001", message, Span(file, line), "save the file as UTF-8")
+        text = data.decode("utf-8", "replace")
+        return text, Diagnostic("PK001", message, place, "save the file as UTF-8")
     return text, None
 
 

@@ -41,14 +41,16 @@ def resolve(project: Project, twin: Resolved | None = None) -> Resolved:
         metric = _metric(project, loaded, notes)
         findings += notes.findings
         is_whole = ("metric", name) not in project.unread
-        if metric is not None and is_whole and not notes.findings:
+        has_window = metric is not None and bool(metric.grains)  # else a finding of its shape
+        if metric is not None and has_window and is_whole and not notes.findings:
             metrics[name] = metric
     stages = {}
     for name, stage in project.stages.items():
         notes = Notes(stage)
         resolved = stage_of(project, stage, metrics, notes)
         findings += notes.findings
-        if resolved is not None and not notes.findings and ("metric", name) not in project.unread:
+        is_whole = ("metric", name) not in project.unread
+        if resolved is not None and resolved.grains and is_whole and not notes.findings:
             stages[name] = resolved
     return Resolved(project, metrics, tuple(findings), stages)
 

@@ -149,3 +149,11 @@ def test_a_session_without_a_key_with_rollups_or_emit_is_found(tmp_path: Path) -
     codes = [[f.code for f in check(folder)[1]] for folder in (keyless, rolled, early)]
     assert [c.count("PK351") for c in codes] == [1, 1, 0]
     assert [c.count("PK361") for c in codes] == [0, 0, 1]
+
+
+def test_a_metric_whose_window_can_not_be_read_has_findings_of_its_shape_only(
+    tmp_path: Path,
+) -> None:
+    text = METRIC.replace("name: views", "name: others").replace("1m }", "1m, a: 1 }")
+    _, findings = check(make_project(tmp_path, metric=text))
+    assert sorted(f.code for f in findings) == ["PK101", "PK108"]

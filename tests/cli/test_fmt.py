@@ -114,3 +114,8 @@ def test_check_names_files_and_writes_nothing(tmp_path: Path) -> None:
     failed = CliRunner().invoke(cli, ["fmt", str(tmp_path)], standalone_mode=False)
     assert failed.return_value == 1
     assert broken.read_text() == "kind: ["
+
+
+def test_idle_space_at_the_end_is_taken_out_at_once() -> None:
+    once = formatted("kind: metric\nname: a\n   \n \n", "a.yaml")
+    assert once == formatted(once, "a.yaml") == "kind: metric\nname: a\n"

@@ -55,13 +55,17 @@ class MostFrequent:
         return (Accumulator("counts", Merge.COUNTS, arguments[0], limit=max_values),)
 
     def partial(self, inputs: Inputs, arguments: Sequence[Type]) -> tuple[pl.Expr, ...]:
+        import polars as pl
+
         x = inputs.values[0]
-        if arguments[0].kind is Kind.FLOAT:
-            x = x + 0.0  # of 0 and -0, which are equal, always 0
+        if arguments[0].kind is Kind.FLOAT:  # 0 and -0 are equal: always 0
+            x = pl.when(x == 0).then(0.0).otherwise(x)
         return (x.drop_nulls().value_counts(),)
 
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
-        found = [None if held is OVER else self._top(held or {}) for held in columns["counts"]]
+        found = [
+            None if counts is OVER else self._top(counts or {}) for counts in columns["counts"]
+        ]
         return object_array(found, self.result_type(arguments))
 
     def _top(self, counts: Mapping[Any, int]) -> list[dict[str, object]]:

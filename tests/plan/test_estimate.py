@@ -29,6 +29,7 @@ ROWS = 20_000
         ("user, country", "low: min(load)\n  high: max(load)\n  mean: avg(load)"),
         ("user", "last: last(country)"),
         ("user", "users: { measure: count_distinct(country), max_values: 100 }"),
+        ("user", "top: { measure: 'most_frequent(country, 3)', max_values: 100 }"),
         ("user", "users: approx_count_distinct(country)"),
         ("user", "median: approx_quantile(load, 0.5)"),
     ],

@@ -225,3 +225,46 @@ tests:
         "  total: sum(amount)\n", "  rate: { rate_per_second: n }\n"
     )
     assert outcome(tmp_path, text).failures == ()
+
+
+LISTS = """\
+tests:
+  - name: lists
+    steps:
+      - events:
+          - { t: "12:00:00", kind: view, country: BE, amount: "1.5", load: 3 }
+          - { t: "12:00:01", kind: view, country: BE, amount: "1.50", load: 5 }
+          - { t: "12:00:02", kind: view, country: BE, amount: "0.25" }
+    expect:
+      - { window: "12:00", country: BE, bins: [1, 1], top: TOP, most: null }
+"""
+
+
+def lists(top: str) -> str:
+    head = METRIC.split("tests:")[0].replace(
+        "  total: sum(amount)\n",
+        """\
+  bins: "histogram(load, [5])"
+  top: { measure: "most_frequent(amount, 2)", max_values: 2 }
+  most: { measure: "most_frequent(amount, 2)", max_values: 1 }
+""",
+    )
+    return head + LISTS.replace("TOP", top)
+
+
+def test_lists_are_compared_value_by_value(tmp_path: Path) -> None:
+    good = '[{ value: "1.5", count: 2 }, { value: "0.25", count: 1 }]'
+    assert outcome(tmp_path / "good", lists(good)).failures == ()
+    for number, bad in enumerate(
+        (
+            '[{ value: "1.5", count: 2 }]',
+            '[{ value: "0.25", count: 1 }, { value: "1.5", count: 2 }]',
+            '[{ value: "1.5", count: 2 }, { value: "0.25", count: 2 }]',
+            '[{ value: "1.5", count: 2 }, { value: "0.25" }]',
+            '["1.5", "0.25"]',
+            "1",
+        )
+    ):
+        (failure,) = outcome(tmp_path / str(number), lists(bad)).failures
+        actual = failure.text.splitlines()[-1]
+        assert "[{ value: 1.50, count: 2 }, { value: 0.25, count: 1 }]" in actual

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from pipelinekit.connectors.console.sink import ConsoleSink
-from pipelinekit.data import Progress
+from pipelinekit.data import Column, Progress
 from pipelinekit.errors import Refused
+from pipelinekit.types import INT, STRING, counted_type, list_type
 from tests.connectors.tables import NOON_MS, table, upserts
 
 PAGES = table()
@@ -31,6 +32,22 @@ def test_rows_are_printed_in_aligned_columns() -> None:
         "pages_1m  2024-01-01 12:00:00.001  null         3     null       1     1",
         'pages_1m  2024-01-01 12:00:00      "a\\nb"       1     null       1     0',
     ]
+
+
+def test_lists_of_counts_are_printed_in_one_cell() -> None:
+    top = Column("top", list_type(counted_type(STRING)), nullable=True)
+    bins = Column("bins", list_type(INT))
+    lists = table(measures=[bins, top])
+    rows = upserts(lists, {"bins": [1, 0], "top": [{"value": "a", "count": 2}]}, {"bins": []})
+    text, lines = io.StringIO(), io.StringIO()
+    ConsoleSink(stream=text).write(rows)
+    ConsoleSink(stream=lines, format="json").write(rows)
+    assert [" ".join(line.split()) for line in text.getvalue().splitlines()[1:]] == [
+        "pages_1m 2024-01-01 12:00:00 BE [1, 0] [{value: a, count: 2}] 1 0",
+        "pages_1m 2024-01-01 12:00:00 BE [] null 1 0",
+    ]
+    first = json.loads(lines.getvalue().splitlines()[0])
+    assert (first["bins"], first["top"]) == ([1, 0], [{"value": "a", "count": 2}])
 
 
 def test_json_lines_hold_every_column_exactly() -> None:

@@ -12,17 +12,16 @@ from pipelinekit.spec.document import Document, Entries, Items, Node, Path, Scal
 from pipelinekit.spec.edits import Edit, Places, edited
 from pipelinekit.spec.models import (
     SINK_MODELS,
-    MetricSpec,
     Model,
     ProjectSpec,
     SourceSpec,
     TestFileSpec,
+    metric_model,
 )
 from pipelinekit.spec.reading import read
 from pipelinekit.units import format_duration, parse_duration_ms
 
 _MODELS: dict[str, type[Model]] = {
-    "metric": MetricSpec,
     "source": SourceSpec,
     "test": TestFileSpec,
     "project": ProjectSpec,
@@ -102,7 +101,7 @@ def _order(root: Entries) -> list[str]:
         own = ["kind", "name", "description", "owner", "type"]
         rest = [] if sink is None else [n for n in sink.model_fields if n not in own]
         return [*own, *(n for n in rest if n not in ("manage", "budget")), "manage", "budget"]
-    model = _MODELS.get(str(name))
+    model = metric_model(root.keys) if name == "metric" else _MODELS.get(str(name))
     return [] if model is None else [f.alias or n for n, f in model.model_fields.items()]
 
 

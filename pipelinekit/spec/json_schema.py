@@ -20,7 +20,6 @@ KINDS = ("source", "sink", "metric", "test", "project")
 _MODELS: dict[str, Any] = {
     "source": SourceSpec,
     "sink": SinkSpec,
-    "metric": MetricSpec,
     "test": TestFileSpec,
     "project": ProjectSpec,
 }
@@ -60,11 +59,7 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The schema (2020-12) of one of KINDS; shorthands are allowed as texts."""
-    made = _schema_of(_MODELS[kind])
-    if kind == "metric":
-        # The project's defaults may fill these.
-        made["required"] = [k for k in made["required"] if k not in ("sink", "lateness")]
-        made = _either(_schema_of(StageSpec), made)
+    made = _metric() if kind == "metric" else _schema_of(_MODELS[kind])
     definitions = made.get("$defs", {})
     for name in _SHORTHANDS:
         if name in definitions:
@@ -78,7 +73,15 @@ def _schema_of(model: Any) -> dict[str, Any]:
     return TypeAdapter(model).json_schema(schema_generator=_Schema, by_alias=True)
 
 
-def _either(stage: dict[str, Any], metric: dict[str, Any]) -> dict[str, Any]:
+def _metric() -> dict[str, Any]:
     """A metric over events, or with `from` one over another's rows."""
-    definitions = {**metric.pop("$defs"), **stage.pop("$defs")}
-    return {"$defs": definitions, "if": {"required": ["from"]}, "then": stage, "else": metric}
+    metric, stage = _schema_of(MetricSpec), _schema_of(StageSpec)
+    # The project's defaults may fill these.
+    metric["required"] = [k for k in metric["required"] if k not in ("sink", "lateness")]
+    shared = {**metric.pop("$defs"), **stage.pop("$defs")}
+    return {
+        "$defs": {"MetricSpec": metric, "StageSpec": stage, **shared},
+        "if": {"required": ["from"]},
+        "then": {"$ref": "#/$defs/StageSpec"},
+        "else": {"$ref": "#/$defs/MetricSpec"},
+    }

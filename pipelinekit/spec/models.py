@@ -7,6 +7,7 @@ read, so that every model has one form and every error one place.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -356,6 +357,11 @@ class StageSpec(Model):
     ]
     window: Annotated[WindowSpec, _spelled("tumbling")]
     tests: list[TestSpec] = Field(default_factory=list)
+
+
+def metric_model(keys: Container[str]) -> type[MetricSpec] | type[StageSpec]:
+    """Which kind of metric a file with these keys describes."""
+    return StageSpec if "from" in keys else MetricSpec
 
 
 # --- tests with time ----------------------------------------------------------------------------

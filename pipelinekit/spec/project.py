@@ -36,6 +36,7 @@ from pipelinekit.spec.models import (
     StageSpec,
     TestFileSpec,
     TestSpec,
+    metric_model,
 )
 from pipelinekit.spec.reading import BYTES_MAX, read
 from pipelinekit.spec.shape import shaped
@@ -347,7 +348,7 @@ def _load_metric(loading: _Loading, document: Document) -> None:
     if "${" in document.text:
         said = {k: v for k, v in data.items() if k not in ("tests", "description")}
         loading.report.add(*refused(document, said))
-    if "from" in data:
+    if metric_model(data) is StageSpec:
         stage, findings = shaped(document, StageSpec, "metric", data)
         loading.report.add(*findings)
         if stage is not None:

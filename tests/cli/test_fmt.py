@@ -119,3 +119,10 @@ def test_check_names_files_and_writes_nothing(tmp_path: Path) -> None:
 def test_idle_space_at_the_end_is_taken_out_at_once() -> None:
     once = formatted("kind: metric\nname: a\n   \n \n", "a.yaml")
     assert once == formatted(once, "a.yaml") == "kind: metric\nname: a\n"
+
+
+def test_a_metric_over_rows_names_what_it_is_over_before_its_key() -> None:
+    text = "key: [country]\nkind: metric\nfrom: views   # by minute\nname: by_hour\n"
+    assert formatted(text, "by_hour.yaml") == (
+        "kind: metric\nname: by_hour\nfrom: views   # by minute\nkey: [country]\n"
+    )

@@ -19,6 +19,13 @@ from pipelinekit.cli.main import VERBS, cli
 from pipelinekit.diagnostics import Diagnostic, Severity
 from pipelinekit.plan.build import build
 from pipelinekit.runtime.scenario import run_test
+from pipelinekit.spec.models import (
+    ClickHouseSinkSpec,
+    MetricSpec,
+    Model,
+    SourceSpec,
+    StageSpec,
+)
 from pipelinekit.spec.project import load
 from pipelinekit.spec.resolve import Resolved, resolve
 
@@ -139,6 +146,14 @@ def test_committed_reference_is_what_is_generated() -> None:
 def test_reference_has_no_page_that_nothing_generates() -> None:
     there = {page.name for page in (ROOT / "docs" / "reference").glob("*.md")}
     assert there == set(generator().pages())
+
+
+@pytest.mark.parametrize("model", [MetricSpec, StageSpec, SourceSpec, ClickHouseSinkSpec])
+def test_reference_has_every_key_of_a_spec(model: type[Model]) -> None:
+    page = (ROOT / "docs" / "reference" / "spec.md").read_text(encoding="utf-8")
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    tables = [re.findall(r"^\| `([^`]+)`", part, re.MULTILINE) for part in page.split("\n\n")]
+    assert keys in tables
 
 
 @pytest.mark.parametrize("block", SPECS, ids=str)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions.functions import may_overflow
-from pipelinekit.spec.expressions.polars_values import finite, widened, written
-from pipelinekit.spec.expressions.tree import Call
+from pipelinekit.spec.expressions.polars_values import finite, widened
+from pipelinekit.spec.expressions.tree import Call, written
 from pipelinekit.types import DECIMAL_PRECISION_MAX, FLOAT, Kind, Type, decimal_type
 
 if TYPE_CHECKING:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipelinekit.spec.expressions.forms import URL_PATH, like_as_regexp
 from pipelinekit.spec.expressions.patterns import read_pattern
-from pipelinekit.spec.expressions.polars_values import written
-from pipelinekit.spec.expressions.tree import Call
+from pipelinekit.spec.expressions.tree import Call, written
 
 if TYPE_CHECKING:
     import polars as pl
-
-_URL_PATH = r"^(?:(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*)?([^?#]*)"
-_META = frozenset("\\.+*?()|[]{}^$")
 
 
 def of_text(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -31,7 +28,7 @@ def of_text(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
         case "trim":
             return text.str.strip_chars(" ")
         case "url_path":
-            return text.str.extract(_URL_PATH, 1)
+            return text.str.extract(URL_PATH, 1)
         case _:
             return pl.concat_str(*values)
 
@@ -69,7 +66,7 @@ def split_part(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def like(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
-    return values[0].str.contains(_like_regex(str(written(call, 1))))
+    return values[0].str.contains(like_as_regexp(str(written(call, 1))))
 
 
 def regexp(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -88,17 +85,3 @@ def regexp(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
     part = values[0].str.extract(pattern.rust, group)
     may_skip = group > 0 and any(c in pattern.rust for c in "|?*{")
     return pl.when(found).then(part.fill_null("")) if may_skip else part
-
-
-def _like_regex(pattern: str) -> str:
-    parts = []
-    characters = iter(pattern)
-    for character in characters:
-        if character == "%":
-            parts.append(".*")
-        elif character == "_":
-            parts.append(".")
-        else:
-            literal = next(characters) if character == "\\" else character
-            parts.append("\\" + literal if literal in _META else literal)
-    return "(?s)^" + "".join(parts) + "$"

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
+from pipelinekit.spec.expressions.forms import FLOAT_PATTERN, INT_PATTERN, decimal_pattern
 from pipelinekit.spec.expressions.polars_numbers import round_half_away
-from pipelinekit.spec.expressions.polars_values import finite, written
+from pipelinekit.spec.expressions.polars_values import finite
 from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
-from pipelinekit.spec.expressions.tree import Call
+from pipelinekit.spec.expressions.tree import Call, written
 from pipelinekit.types import DECIMAL_PRECISION_MAX, FLOAT, Kind, Type, decimal_type
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ _TRUNCATE = {
     "second": "1s", "minute": "1m", "hour": "1h", "day": "1d",
     "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y",
 }  # fmt: skip
-_INT_PATTERN = r"^-?[0-9]+$"
-_FLOAT_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
 def date_trunc(call: Call, values: Sequence[pl.Expr]) -> pl.Expr:
@@ -79,15 +78,13 @@ def _from_text(value: pl.Expr, target: Type) -> pl.Expr:
 
     match target.kind:
         case Kind.INT:
-            return _matching(value, _INT_PATTERN).cast(pl.Int64, strict=False)
+            return _matching(value, INT_PATTERN).cast(pl.Int64, strict=False)
         case Kind.FLOAT:
-            number = _matching(value, _FLOAT_PATTERN).cast(pl.Float64, strict=False)
+            number = _matching(value, FLOAT_PATTERN).cast(pl.Float64, strict=False)
             return finite(number, FLOAT)
         case Kind.DECIMAL:
             # More digits after the point than the scale is null, as in a source's fields.
-            fraction = rf"(\.[0-9]{{1,{target.scale}}})?" if target.scale else ""
-            whole = max(1, target.precision - target.scale)
-            text = _matching(value, rf"^-?0*[0-9]{{1,{whole}}}{fraction}$")
+            text = _matching(value, decimal_pattern(target))
             return text.cast(polars_type(target), strict=False)
         case Kind.BOOL:
             return pl.when(value == "true").then(True).when(value == "false").then(False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.columns import polars_type
 from pipelinekit.spec.expressions.functions import common_type
-from pipelinekit.spec.expressions.tree import Call, Expression, Literal, LiteralValue, fields_of
+from pipelinekit.spec.expressions.tree import Call, Expression, fields_of
 from pipelinekit.types import Kind, Type
 
 if TYPE_CHECKING:
@@ -65,12 +65,3 @@ def finite(value: pl.Expr, kind: Type) -> pl.Expr:
     import polars as pl
 
     return pl.when(value.is_finite()).then(value) if kind.kind is Kind.FLOAT else value
-
-
-def written(call: Call, place: int) -> LiteralValue:
-    """The value of an argument that is written out; None when it was left out."""
-    if place >= len(call.arguments):
-        return None
-    argument = call.arguments[place]
-    assert isinstance(argument, Literal), f"argument {place + 1} of {call.function} is computed"
-    return argument.value

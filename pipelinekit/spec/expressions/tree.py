@@ -46,6 +46,15 @@ class Call:
 Expression = Literal | Field | Call
 
 
+def written(call: Call, place: int) -> LiteralValue:
+    """The value of an argument that is written out; None when it was left out."""
+    if place >= len(call.arguments):
+        return None
+    argument = call.arguments[place]
+    assert isinstance(argument, Literal), f"argument {place + 1} of {call.function} is computed"
+    return argument.value
+
+
 def fields_of(expression: Expression) -> frozenset[str]:
     """Names of all columns that an expression reads."""
     match expression:

@@ -8,15 +8,19 @@ from decimal import Decimal
 
 from pipelinekit.spec.expressions.functions import common_type
 from pipelinekit.spec.expressions.patterns import read_pattern
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal, LiteralValue
+from pipelinekit.spec.expressions.tree import (
+    Call,
+    Expression,
+    Field,
+    Literal,
+    LiteralValue,
+    written,
+)
 from pipelinekit.types import FLOAT, Kind, Type
 
 # What a float of this size holds is whole already.
 _WHOLE_FROM = "4503599627370496"  # 2^52
 _QUOTIENT_BELOW = "9007199254740992"  # 2^53
-INT_PATTERN = "^-?0*[0-9]{1,19}$"
-FLOAT_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
-URL_PATH = r"^(?:(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*)?([^?#]*)"
 
 
 class SqlWriter(ABC):
@@ -316,37 +320,6 @@ class SqlWriter(ABC):
                 return self.widened(value, source, target)
 
 
-def written(call: Call, place: int) -> LiteralValue:
-    """The value of an argument that is written out; None when it was left out."""
-    if place >= len(call.arguments):
-        return None
-    argument = call.arguments[place]
-    assert isinstance(argument, Literal), f"argument {place + 1} of {call.function} is computed"
-    return argument.value
-
-
 def decimal_text(value: LiteralValue) -> str:
     assert isinstance(value, Decimal)
     return f"{value:f}"
-
-
-def like_as_regexp(pattern: str) -> str:
-    r"""A LIKE pattern as a regular expression: `%` and `_` match newlines as well."""
-    parts = []
-    characters = iter(pattern)
-    for character in characters:
-        if character == "%":
-            parts.append(".*")
-        elif character == "_":
-            parts.append(".")
-        else:
-            literal = next(characters) if character == "\\" else character
-            parts.append("\\" + literal if literal in "\\.+*?()|[]{}^$" else literal)
-    return "(?s)^" + "".join(parts) + "$"
-
-
-def decimal_pattern(target: Type) -> str:
-    """The texts that a cast to the decimal type reads: no more digits than it has."""
-    fraction = rf"(\.[0-9]{{1,{target.scale}}})?" if target.scale else ""
-    whole = max(1, target.precision - target.scale)
-    return rf"^-?0*[0-9]{{1,{whole}}}{fraction}$"

@@ -8,18 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from pipelinekit.spec.expressions.forms import FLOAT_PATTERN, INT_PATTERN, URL_PATH, decimal_pattern
 from pipelinekit.spec.expressions.patterns import capturing
 from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
-from pipelinekit.spec.expressions.to_sql.base import (
-    FLOAT_PATTERN,
-    INT_PATTERN,
-    URL_PATH,
-    SqlWriter,
-    decimal_pattern,
-    decimal_text,
-    written,
-)
-from pipelinekit.spec.expressions.tree import Call, Expression, LiteralValue
+from pipelinekit.spec.expressions.to_sql.base import SqlWriter, decimal_text
+from pipelinekit.spec.expressions.tree import Call, Expression, LiteralValue, written
 from pipelinekit.types import Kind, Type
 
 _PLAIN = {

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelinekit.spec.expressions.functions import may_overflow
-from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
-from pipelinekit.spec.expressions.to_sql.base import (
+from pipelinekit.spec.expressions.forms import (
     FLOAT_PATTERN,
     INT_PATTERN,
     URL_PATH,
-    SqlWriter,
     decimal_pattern,
-    decimal_text,
     like_as_regexp,
-    written,
 )
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, LiteralValue
+from pipelinekit.spec.expressions.functions import may_overflow
+from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
+from pipelinekit.spec.expressions.to_sql.base import SqlWriter, decimal_text
+from pipelinekit.spec.expressions.tree import Call, Expression, Field, LiteralValue, written
 from pipelinekit.types import Kind, Type
 
 _PLAIN = {

@@ -21,6 +21,11 @@ _SUB_DAY = {"second": 1, "minute": 60, "hour": 3600}
 
 
 def evaluate(expression: Expression, row: Mapping[str, Value]) -> Value:
+    with decimal.localcontext(_CONTEXT):  # with the usual one even -x loses digits after the 28th
+        return _evaluated(expression, row)
+
+
+def _evaluated(expression: Expression, row: Mapping[str, Value]) -> Value:
     match expression:
         case Literal(value=Decimal() as value, type=kind):
             return fitted(value, kind)
@@ -31,12 +36,12 @@ def evaluate(expression: Expression, row: Mapping[str, Value]) -> Value:
         case Call(function="case"):
             return _case(expression, row)
         case Call(arguments=arguments):
-            return _call(expression, [evaluate(a, row) for a in arguments])
+            return _call(expression, [_evaluated(a, row) for a in arguments])
 
 
 def fitted(value: Decimal, kind: Type) -> Decimal | None:
     """Rounded half away from zero to the type's scale; null beyond its digits."""
-    rounded = value.quantize(Decimal(1).scaleb(-kind.scale), context=_CONTEXT)
+    rounded = value.quantize(Decimal(1).scaleb(-kind.scale))
     rounded = rounded or abs(rounded)  # no negative zero
     return rounded if abs(rounded) < 10 ** (kind.precision - kind.scale) else None
 
@@ -53,7 +58,7 @@ def widened(value: Value, source: Type, target: Type) -> Value:
 def _float(value: Value, source: Type) -> float:
     if source.kind is Kind.DECIMAL:
         assert isinstance(value, Decimal)
-        return float(int(value.scaleb(source.scale, context=_CONTEXT))) / 10.0**source.scale
+        return float(int(value.scaleb(source.scale))) / 10.0**source.scale
     assert isinstance(value, int | float)
     return float(value)
 
@@ -155,23 +160,22 @@ def _arithmetic(call: Call, values: Sequence[Value], types: Sequence[Type]) -> V
 
 
 def _applied(operator: str, a: Value, b: Value) -> Value:
-    with decimal.localcontext(_CONTEXT):
-        match operator:
-            case "+":
-                return a + b
-            case "-":
-                return a - b
-            case "*":
-                return a * b
-            case "/":
-                return a / b if b else None
-            case _:
-                if not b:
-                    return None
-                if isinstance(a, float):
-                    return math.fmod(a, b) if abs(a) / abs(b) < 2**53 else 0.0
-                rest = abs(a) % abs(b)
-                return -rest if a < 0 else rest
+    match operator:
+        case "+":
+            return a + b
+        case "-":
+            return a - b
+        case "*":
+            return a * b
+        case "/":
+            return a / b if b else None
+        case _:
+            if not b:
+                return None
+            if isinstance(a, float):
+                return math.fmod(a, b) if abs(a) / abs(b) < 2**53 else 0.0
+            rest = abs(a) % abs(b)
+            return -rest if a < 0 else rest
 
 
 def _of_number(call: Call, values: Sequence[Value]) -> Value:
@@ -189,7 +193,7 @@ def _of_number(call: Call, values: Sequence[Value]) -> Value:
             mode = {"floor": decimal.ROUND_FLOOR, "ceil": decimal.ROUND_CEILING}
             places = Decimal(1).scaleb(-min(digits, call.type.scale))
             rounding = mode.get(name, decimal.ROUND_HALF_UP)
-            return fitted(value.quantize(places, rounding, _CONTEXT), call.type)
+            return fitted(value.quantize(places, rounding), call.type)
         case "floor" | "ceil" as name:
             whole = math.floor(value) if name == "floor" else math.ceil(value)
             return value if abs(value) >= 2**52 else float(whole)

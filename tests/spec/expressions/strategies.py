@@ -41,7 +41,7 @@ def _texts(size: int = 8) -> st.SearchStrategy[str]:
 def _decimals(digits: int, scale: int) -> st.SearchStrategy[Decimal]:
     most = 10**digits - 1
     whole = st.one_of(st.integers(-300, 300), st.integers(-most, most))
-    return whole.map(lambda n: Decimal(n).scaleb(-scale))
+    return whole.map(lambda n: Decimal(f"{n}e-{scale}"))  # exact, whatever the context
 
 
 def _to_ms(time: dt.datetime) -> dt.datetime:

@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+from pipelinekit.spec.expressions.forms import FLOAT_PATTERN, INT_PATTERN, decimal_pattern
 from pipelinekit.spec.expressions.functions import common_type
 from pipelinekit.spec.expressions.patterns import read_pattern
+from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
 from pipelinekit.spec.expressions.tree import (
     Call,
     Expression,
@@ -20,6 +22,13 @@ from pipelinekit.types import FLOAT, Kind, Type
 
 # What a float of this size holds is whole already.
 _WHOLE_FROM = "4503599627370496"  # 2^52
+_INT_DIGITS = 19
+_PATTERNS = {
+    Kind.INT: INT_PATTERN,
+    Kind.FLOAT: FLOAT_PATTERN,
+    Kind.DATE: DATE_PATTERN,
+    Kind.TIMESTAMP: TIMESTAMP_PATTERN,
+}
 _QUOTIENT_BELOW = "9007199254740992"  # 2^53
 
 
@@ -91,12 +100,20 @@ class SqlWriter(ABC):
     def literal(self, value: LiteralValue, kind: Type) -> str: ...
 
     @abstractmethod
-    def bound(self, name: str, value: str, body: str) -> str:
-        """The body, in which the name stands for the value."""
+    def cast(self, value: str, kind: Type) -> str:
+        """The value in the type in which the kind is computed, which holds all of its values."""
 
     @abstractmethod
-    def widened(self, value: str, source: Type, target: Type) -> str:
-        """int → float or decimal, decimal → wider decimal or float; beyond it null."""
+    def where(self, value: str, condition: Callable[[str], str]) -> str:
+        """The value where the condition over it holds, else null."""
+
+    @abstractmethod
+    def read_text(self, text: str, target: Type) -> str:
+        """A text that has the target's form; what is none of its values is null."""
+
+    @abstractmethod
+    def bound(self, name: str, value: str, body: str) -> str:
+        """The body, in which the name stands for the value."""
 
     @abstractmethod
     def extreme(self, name: str, values: Sequence[str]) -> str:
@@ -115,10 +132,6 @@ class SqlWriter(ABC):
     @abstractmethod
     def negated_int(self, value: str) -> str:
         """The least int has no counterpart: null."""
-
-    @abstractmethod
-    def fitted(self, value: str, kind: Type) -> str:
-        """A decimal of the type's scale; null with more digits than the type has."""
 
     @abstractmethod
     def truth(self, condition: str) -> str:
@@ -142,9 +155,6 @@ class SqlWriter(ABC):
     def of_time(self, call: Call, values: Sequence[str]) -> str: ...
 
     @abstractmethod
-    def from_text(self, value: str, target: Type) -> str: ...
-
-    @abstractmethod
     def to_text(self, value: str, source: Type) -> str:
         """An int, a decimal with all its digits or a day as text."""
 
@@ -157,16 +167,51 @@ class SqlWriter(ABC):
         """A float that has been rounded to the target's scale; null beyond its digits."""
 
     @abstractmethod
-    def rescaled(self, value: str, source: Type, target: Type) -> str:
-        """A decimal in another type, rounded half away from zero; null beyond its digits."""
-
-    @abstractmethod
     def date_of(self, timestamp: str) -> str: ...
 
     @abstractmethod
     def midnight_of(self, date: str) -> str: ...
 
     # Common to all.
+
+    def widened(self, value: str, source: Type, target: Type) -> str:
+        """int → float or decimal, decimal → wider decimal or float; beyond it null."""
+        if source == target:
+            return value
+        wide = self.cast(value, target)
+        whole = target.precision - target.scale
+        if target.kind is Kind.FLOAT or (source.kind is Kind.INT and whole >= _INT_DIGITS):
+            return wide
+        return self.fitted(wide, target)
+
+    def fitted(self, value: str, kind: Type) -> str:
+        """A decimal of the type's scale; null with more digits than the type has."""
+        beyond = self.literal(Decimal(10 ** (kind.precision - kind.scale)), kind)
+        return self.where(value, lambda v: f"abs({v}) < {beyond}")
+
+    def rescaled(self, value: str, source: Type, target: Type) -> str:
+        """A decimal in another type, rounded half away from zero; null beyond its digits."""
+        if source.scale > target.scale:
+            value = f"round({value}, {target.scale})"
+        return self.fitted(self.cast(value, target), target)
+
+    def from_text(self, value: str, target: Type) -> str:
+        match target.kind:
+            case Kind.BOOL:
+                return f"CASE {value} WHEN 'true' THEN true WHEN 'false' THEN false END"
+            case Kind.DECIMAL:
+                text = self.matching(value, decimal_pattern(target))
+                return self.fitted(self.read_text(text, target), target)
+            case kind:
+                return self.read_text(self.matching(value, _PATTERNS[kind]), target)
+
+    def matching(self, text: str, pattern: str) -> str:
+        """The text if it has that form, else null."""
+        return self.where(text, lambda v: self.matches(v, pattern))
+
+    def substring(self, name: str, call: Call, text: str) -> str:
+        places = (str(written(call, place)) for place in range(1, len(call.arguments)))
+        return self.function(name, text, *places)
 
     def _same(self, call: Call, values: Sequence[str]) -> list[str]:
         """The arguments in the one type that they are compared in."""

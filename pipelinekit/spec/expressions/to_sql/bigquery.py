@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelinekit.spec.expressions.forms import FLOAT_PATTERN, INT_PATTERN, URL_PATH, decimal_pattern
+from pipelinekit.spec.expressions.forms import URL_PATH
 from pipelinekit.spec.expressions.patterns import capturing
-from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
 from pipelinekit.spec.expressions.to_sql.base import SqlWriter, decimal_text
 from pipelinekit.spec.expressions.tree import Call, Expression, LiteralValue, written
 from pipelinekit.types import Kind, Type
@@ -42,9 +41,10 @@ def to_bigquery(expression: Expression, columns: Mapping[str, str]) -> str:
 
 class _BigQuery(SqlWriter):
     def field(self, column: str, kind: Type) -> str:
-        if kind.kind is Kind.LIST:
-            return column
-        return f"CAST({column} AS {_PLAIN[kind.kind]})" if kind.kind is Kind.DECIMAL else column
+        return self.cast(column, kind) if kind.kind is Kind.DECIMAL else column
+
+    def cast(self, value: str, kind: Type) -> str:
+        return f"CAST({value} AS {_PLAIN[kind.kind]})"
 
     def null(self, kind: Type) -> str:
         return f"CAST(NULL AS {_PLAIN[kind.kind]})"
@@ -65,17 +65,8 @@ class _BigQuery(SqlWriter):
     def bound(self, name: str, value: str, body: str) -> str:
         return f"(SELECT {body} FROM (SELECT {value} AS {name}))"
 
-    def _where(self, value: str, condition: Callable[[str], str]) -> str:
+    def where(self, value: str, condition: Callable[[str], str]) -> str:
         return self.let(value, lambda v: f"IF({condition(v)}, {v}, NULL)")
-
-    def widened(self, value: str, source: Type, target: Type) -> str:
-        if source == target:
-            return value
-        wide = f"CAST({value} AS {_PLAIN[target.kind]})"
-        whole = target.precision - target.scale
-        if target.kind is Kind.FLOAT or (source.kind is Kind.INT and whole >= 19):
-            return wide
-        return self.fitted(wide, target)
 
     def extreme(self, name: str, values: Sequence[str]) -> str:
         return f"{name.upper()}({', '.join(values)})"
@@ -95,10 +86,6 @@ class _BigQuery(SqlWriter):
 
     def negated_int(self, value: str) -> str:
         return f"SAFE_NEGATE({value})"
-
-    def fitted(self, value: str, kind: Type) -> str:
-        limit = f"BIGNUMERIC '1{'0' * (kind.precision - kind.scale)}'"
-        return self._where(value, lambda v: f"ABS({v}) < {limit}")
 
     def truth(self, condition: str) -> str:
         return f"CAST({condition} AS INT64)"
@@ -127,8 +114,7 @@ class _BigQuery(SqlWriter):
             case "contains":
                 return f"(STRPOS({text}, {values[1]}) > 0)"
             case "substring":
-                places = ", ".join(str(written(call, i)) for i in range(1, len(values)))
-                return f"SUBSTR({text}, {places})"
+                return self.substring("SUBSTR", call, text)
             case "split_part":
                 separator, place = _quoted(str(written(call, 1))), written(call, 2)
                 return self.let(
@@ -153,27 +139,15 @@ class _BigQuery(SqlWriter):
         zone = _quoted(str(written(call, 2) or "UTC"))
         return f"TIMESTAMP_TRUNC({time}, {part}, {zone})"
 
-    def from_text(self, value: str, target: Type) -> str:
+    def read_text(self, text: str, target: Type) -> str:
+        value = f"SAFE_CAST({text} AS {_PLAIN[target.kind]})"
         match target.kind:
-            case Kind.INT:
-                return f"SAFE_CAST({self._matching(value, INT_PATTERN)} AS INT64)"
             case Kind.FLOAT:
-                number = f"SAFE_CAST({self._matching(value, FLOAT_PATTERN)} AS FLOAT64)"
-                return self._where(number, lambda v: f"NOT IS_INF({v})")
-            case Kind.DECIMAL:
-                text = self._matching(value, decimal_pattern(target))
-                return self.fitted(f"SAFE_CAST({text} AS BIGNUMERIC)", target)
-            case Kind.BOOL:
-                return f"CASE {value} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
-            case Kind.DATE:
-                return f"SAFE_CAST({self._matching(value, DATE_PATTERN)} AS DATE)"
+                return self.where(value, lambda v: f"NOT IS_INF({v})")
+            case Kind.TIMESTAMP:
+                return f"TIMESTAMP_TRUNC({value}, MILLISECOND)"
             case _:
-                text = self._matching(value, TIMESTAMP_PATTERN)
-                return f"TIMESTAMP_TRUNC(SAFE_CAST({text} AS TIMESTAMP), MILLISECOND)"
-
-    def _matching(self, text: str, pattern: str) -> str:
-        regexp = _quoted(capturing(pattern, 0))
-        return self._where(text, lambda v: f"REGEXP_CONTAINS({v}, {regexp})")
+                return value
 
     def to_text(self, value: str, source: Type) -> str:
         if source.kind is Kind.DECIMAL:
@@ -186,11 +160,6 @@ class _BigQuery(SqlWriter):
     def float_to_decimal(self, value: str, target: Type) -> str:
         # By its shortest text: as a binary fraction it has digits that nobody wrote.
         return self.fitted(f"SAFE_CAST(CAST({value} AS STRING) AS BIGNUMERIC)", target)
-
-    def rescaled(self, value: str, source: Type, target: Type) -> str:
-        if source.scale > target.scale:
-            value = f"ROUND({value}, {target.scale})"
-        return self.fitted(value, target)
 
     def date_of(self, timestamp: str) -> str:
         return f"DATE({timestamp}, 'UTC')"

@@ -8,15 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelinekit.spec.expressions.forms import (
-    FLOAT_PATTERN,
-    INT_PATTERN,
-    URL_PATH,
-    decimal_pattern,
-    like_as_regexp,
-)
+from pipelinekit.spec.expressions.forms import URL_PATH, like_as_regexp
 from pipelinekit.spec.expressions.functions import may_overflow
-from pipelinekit.spec.expressions.times import DATE_PATTERN, TIMESTAMP_PATTERN
+from pipelinekit.spec.expressions.times import TIMESTAMP_PATTERN
 from pipelinekit.spec.expressions.to_sql.base import SqlWriter, decimal_text
 from pipelinekit.spec.expressions.tree import Call, Expression, Field, LiteralValue, written
 from pipelinekit.types import Kind, Type
@@ -51,7 +45,10 @@ def to_clickhouse(expression: Expression, columns: Mapping[str, str]) -> str:
 
 class _ClickHouse(SqlWriter):
     def field(self, column: str, kind: Type) -> str:
-        return f"CAST({column}, {_quoted(_inner(kind))})"
+        return self.cast(column, kind)
+
+    def cast(self, value: str, kind: Type) -> str:
+        return f"CAST({value}, {_quoted(_inner(kind))})"
 
     def null(self, kind: Type) -> str:
         return f"CAST(NULL, {_quoted(_inner(kind))})"
@@ -72,23 +69,12 @@ class _ClickHouse(SqlWriter):
     def bound(self, name: str, value: str, body: str) -> str:
         return f"arrayMap({name} -> {body}, [{value}])[1]"
 
-    def _where(self, value: str, condition: Callable[[str], str]) -> str:
-        """The value where the condition over it holds, else null."""
+    def where(self, value: str, condition: Callable[[str], str]) -> str:
         name = self.new_name()
         return f"arrayFirstOrNull({name} -> {condition(name)}, [{value}])"
 
     def _finite(self, value: str) -> str:
-        return self._where(value, lambda v: f"isFinite({v})")
-
-    def widened(self, value: str, source: Type, target: Type) -> str:
-        if source == target:
-            return value
-        if target.kind is Kind.FLOAT:
-            return f"toFloat64({value})"
-        wide = f"CAST({value}, {_quoted(_inner(target))})"
-        if source.kind is Kind.INT and target.precision - target.scale >= 19:
-            return wide
-        return self.fitted(wide, target)
+        return self.where(value, lambda v: f"isFinite({v})")
 
     def extreme(self, name: str, values: Sequence[str]) -> str:
         best = "arrayMax" if name == "greatest" else "arrayMin"
@@ -115,11 +101,6 @@ class _ClickHouse(SqlWriter):
 
     def negated_int(self, value: str) -> str:
         return f"accurateCastOrNull(-toInt128({value}), 'Int64')"
-
-    def fitted(self, value: str, kind: Type) -> str:
-        whole = kind.precision - kind.scale
-        limit = f"toDecimal256('1{'0' * whole}', {kind.scale})"
-        return self._where(value, lambda v: f"abs({v}) < {limit}")
 
     def truth(self, condition: str) -> str:
         return f"toInt64({condition})"
@@ -155,8 +136,7 @@ class _ClickHouse(SqlWriter):
             case "contains":
                 return f"(position({text}, {values[1]}) > 0)"
             case "substring":
-                places = ", ".join(str(written(call, i)) for i in range(1, len(values)))
-                return f"substringUTF8({text}, {places})"
+                return self.substring("substringUTF8", call, text)
             case "split_part":
                 separator, place = _quoted(str(written(call, 1))), written(call, 2)
                 return self.let(
@@ -180,31 +160,22 @@ class _ClickHouse(SqlWriter):
         local = f"toDate32(toTimeZone({time}, {name}))"
         return f"toTimeZone(toDateTime64({self.let(local, _first_day(unit))}, 3, {name}), 'UTC')"
 
-    def from_text(self, value: str, target: Type) -> str:
+    def read_text(self, text: str, target: Type) -> str:
         match target.kind:
             case Kind.INT:
-                text = self._matching(value, INT_PATTERN)
                 return f"accurateCastOrNull(toInt256OrNull({text}), 'Int64')"
             case Kind.FLOAT:
-                text = self._matching(value, FLOAT_PATTERN)
                 return self._finite(f"toFloat64OrNull({text})")
             case Kind.DECIMAL:
-                text = self._matching(value, decimal_pattern(target))
-                return self.fitted(f"toDecimal256OrNull({text}, {target.scale})", target)
-            case Kind.BOOL:
-                return f"CASE {value} WHEN 'true' THEN true WHEN 'false' THEN false END"
+                return f"toDecimal256OrNull({text}, {target.scale})"
             case Kind.DATE:
-                return self.let(self._matching(value, DATE_PATTERN), _real_day)
+                return self.let(text, _real_day)
             case _:
-                pattern = _quoted(TIMESTAMP_PATTERN)
-                groups = f"extractGroups(ifNull({value}, ''), {pattern})"
+                groups = f"extractGroups(ifNull({text}, ''), {_quoted(TIMESTAMP_PATTERN)})"
                 return self.let(
                     groups,
                     lambda g: f"parseDateTime64BestEffortOrNull({_written_time(g)}, 3, 'UTC')",
                 )
-
-    def _matching(self, text: str, pattern: str) -> str:
-        return self._where(text, lambda v: f"match({v}, {_quoted(pattern)})")
 
     def to_text(self, value: str, source: Type) -> str:
         if source.kind is Kind.DECIMAL:
@@ -217,14 +188,9 @@ class _ClickHouse(SqlWriter):
 
     def float_to_decimal(self, value: str, target: Type) -> str:
         whole = target.precision - target.scale
-        bounded = self._where(value, lambda v: f"abs({v}) <= 1e{whole}")
+        bounded = self.where(value, lambda v: f"abs({v}) <= 1e{whole}")
         # By its shortest text: as a binary fraction it has digits that nobody wrote.
         return self.fitted(f"toDecimal256OrNull(toString({bounded}), {target.scale})", target)
-
-    def rescaled(self, value: str, source: Type, target: Type) -> str:
-        if source.scale > target.scale:
-            value = f"round({value}, {target.scale})"
-        return self.fitted(f"CAST({value}, {_quoted(_inner(target))})", target)
 
     def date_of(self, timestamp: str) -> str:
         return f"toDate32({timestamp})"

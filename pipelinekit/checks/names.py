@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.spec.expressions.tree import OTHER
 from pipelinekit.spec.models import COLUMN_NAMES
 from pipelinekit.spec.resolve import Resolved
 
-_OTHER = "__other__"
 _OWN_TABLES = ("minly_aggs", "hourly_aggs")
 _OWN_PREFIX = "pipelinekit_"
 
@@ -100,9 +100,9 @@ class ValuesDiffer:
                 seen: set[str] = set()
                 for position, value in enumerate(key.values or ()):
                     path = ("key", number, "values", position)
-                    if value == _OTHER:
+                    if value == OTHER:
                         yield place.error(
-                            f'"{_OTHER}" stands for all other values', path, "leave it out"
+                            f'"{OTHER}" stands for all other values', path, "leave it out"
                         )
                     elif value in seen:
                         yield place.error(

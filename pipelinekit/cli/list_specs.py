@@ -63,24 +63,19 @@ def _metric(checked: Checked, name: str) -> Row:
     spec = loaded.spec
     if isinstance(spec, StageSpec):
         over = checked.project.metrics.get(spec.from_)
-        return {
-            "metric": name,
-            "source": f"{spec.from_} (metric)",
-            "key": ", ".join(k.name for k in spec.key) or "–",
-            "window": _window(spec.window),
-            "lateness": "–",
-            "sink": "–" if over is None else ", ".join(over.spec.sink),
-            "tests": len(checked.project.tests.get(name, ())),
-            "owner": spec.owner or "–",
-            "file": loaded.document.file,
-        }
+        source, rollups, lateness = f"{spec.from_} (metric)", [], "–"
+        sinks = ["–"] if over is None else over.spec.sink
+    else:
+        source, rollups = spec.source, [r.size for r in spec.rollups]
+        lateness = format_duration(spec.lateness.allowed)
+        sinks = spec.sink
     return {
         "metric": name,
-        "source": spec.source,
+        "source": source,
         "key": ", ".join(k.name for k in spec.key) or "–",
-        "window": " + ".join([_window(spec.window), *(r.size for r in spec.rollups)]),
-        "lateness": format_duration(spec.lateness.allowed),
-        "sink": ", ".join(spec.sink),
+        "window": " + ".join([_window(spec.window), *rollups]),
+        "lateness": lateness,
+        "sink": ", ".join(sinks),
         "tests": len(checked.project.tests.get(name, ())),
         "owner": spec.owner or "–",
         "file": loaded.document.file,

@@ -23,7 +23,6 @@ FIRST = "__first"
 LAST = "__last"
 ON_TIME = "__on_time"
 EVENTS = "__events"
-OTHER = "__other__"
 
 
 def late_column(grain: int) -> str:
@@ -50,9 +49,7 @@ class Columns:
 
     def folded(self, key: KeyPlan) -> str:
         """The key's column, with values outside its list folded into one; null stays null."""
-        if key.values is None:
-            return self.of(key.expression)
-        return self._add(("fold", key.expression, key.values), lambda: _folded(key))
+        return self.of(key.folded)
 
     def filtered(self, expression: Expression, mask: Expression | None) -> str:
         """The expression's column, null where the mask doesn't hold."""
@@ -70,13 +67,6 @@ class Columns:
             self._names[key] = name
             self.exprs[name] = make().alias(name)
         return self._names[key]
-
-
-def _folded(key: KeyPlan) -> pl.Expr:
-    assert key.values is not None
-    x = to_polars(key.expression)
-    known = x.is_null() | x.is_in(list(key.values))
-    return pl.when(known).then(x).otherwise(pl.lit(OTHER))
 
 
 @dataclass(frozen=True, slots=True)

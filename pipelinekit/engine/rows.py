@@ -16,7 +16,7 @@ from pipelinekit.engine.compile import CompiledMeasure
 from pipelinekit.engine.pane import Key, key_series
 from pipelinekit.plan.model import MetricPlan
 from pipelinekit.spec.expressions.to_polars import to_polars
-from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Expression, fields_of
+from pipelinekit.spec.expressions.tree import WINDOW_SECONDS
 from pipelinekit.units import SECOND_MS, TIME_MAX_MS
 
 _TIME = pa.timestamp("ms", "UTC")
@@ -52,10 +52,9 @@ class RowBuilder:
         self._measures = measures
         self._floors = measure_floors
         self._key_types = [polars_type(key.type) for key in plan.key]
-        derived = {m.name: m.derived for m in plan.measures if m.derived is not None}
         self._derived = [
             {name: to_polars(expression) for name, expression in level.items()}
-            for level in _levels(derived)
+            for level in plan.derived
         ]
         self._names = [c.name for c in table.columns]
         self._types = {c.name: arrow_type(c.type) for c in table.columns}
@@ -124,15 +123,3 @@ class RowBuilder:
     def _dates(self, starts: pa.Array) -> pa.Array:
         local = pl.Series(pl.from_arrow(starts)).dt.convert_time_zone(self._window.timezone)
         return local.dt.date().to_arrow()
-
-
-def _levels(derived: Mapping[str, Expression]) -> list[dict[str, Expression]]:
-    """Derived measures in stages that read the stages before (checks have refused cycles)."""
-    left = dict(derived)
-    levels = []
-    while left:
-        ready = [n for n, e in left.items() if not fields_of(e) & left.keys()]
-        if not ready:
-            raise ValueError(f"derived measures read each other in a circle: {sorted(left)}")
-        levels.append({name: left.pop(name) for name in ready})
-    return levels

@@ -159,12 +159,7 @@ def _from_sinks(metric: MetricPlan, old: Plan, new: Plan) -> Iterator[Change]:
 
 
 def _used(metric: MetricPlan) -> frozenset[str]:
-    expressions = [key.expression for key in metric.key]
-    for measure in metric.measures:
-        expressions += measure.arguments
-        expressions += [measure.filter] if measure.filter is not None else []
-    expressions += [metric.filter] if metric.filter is not None else []
-    return frozenset().union(*map(fields_of, expressions))
+    return frozenset().union(*map(fields_of, metric.expressions))
 
 
 def _needs_id(metric: MetricPlan) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.connectors.base import Budget
-from pipelinekit.spec.expressions.tree import Expression
-from pipelinekit.types import Type
+from pipelinekit.spec.expressions.tree import OTHER, Call, Expression, Literal, fields_of
+from pipelinekit.types import BOOL, STRING, Type
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.session import Session
 
@@ -44,6 +44,16 @@ class KeyPlan:
     @property
     def type(self) -> Type:
         return self.expression.type
+
+    @property
+    def folded(self) -> Expression:
+        """The expression with all values outside the list folded into one."""
+        if self.values is None:
+            return self.expression
+        is_null = Call("is_null", (self.expression,), BOOL)
+        known = Call("in", (self.expression, *(Literal(v, STRING) for v in self.values)), BOOL)
+        stays = Call("or", (is_null, known), BOOL)
+        return Call("case", (stays, self.expression, Literal(OTHER, STRING)), STRING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,25 @@ class MetricPlan:
     @property
     def window(self) -> Window:
         return self.grains[0]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that are evaluated over events: of its key, its filter and its measures."""
+        measured = [e for m in self.measures for e in (*m.arguments, m.filter)]
+        every = [*(k.expression for k in self.key), self.filter, *measured]
+        return tuple(e for e in every if e is not None)
+
+    @property
+    def derived(self) -> tuple[Mapping[str, Expression], ...]:
+        """Its derived measures in levels, each of which reads only levels before it."""
+        left = {m.name: m.derived for m in self.measures if m.derived is not None}
+        levels = []
+        while left:
+            ready = [n for n, e in left.items() if not fields_of(e) & left.keys()]
+            if not ready:
+                raise ValueError(f"derived measures read each other in a circle: {sorted(left)}")
+            levels.append({name: left.pop(name) for name in ready})
+        return tuple(levels)
 
     def closed_through(self, grain: Window, watermark_ms: int) -> int:
         """The end of the grain's last closed window; a session's row is closed when it leaves."""

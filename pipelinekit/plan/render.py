@@ -6,6 +6,7 @@ from pipelinekit.plan.estimate import VALUE_BYTES, StateEstimate, state_estimate
 from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, Plan, SourcePlan, StagePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.spec.expressions.render import render as render_expression
+from pipelinekit.spec.expressions.tree import OTHER
 from pipelinekit.units import format_bytes, format_duration
 
 _MANY_KEYS = 1_000
@@ -80,7 +81,7 @@ def _stage(stage: StagePlan) -> list[str]:
 
 
 def _key(key: KeyPlan) -> str:
-    folded = "" if key.values is None else f", one of {', '.join(key.values)} or __other__"
+    folded = "" if key.values is None else f", one of {', '.join(key.values)} or {OTHER}"
     return f"{key.name}: {key.type} = {render_expression(key.expression)}{folded}"
 
 

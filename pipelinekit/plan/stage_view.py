@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelinekit.connectors.clickhouse.sql import identifier, literal
 from pipelinekit.connectors.clickhouse.views import PROGRESS
 from pipelinekit.data import View
-from pipelinekit.plan.model import KeyPlan, MeasurePlan, MetricPlan, StagePlan
+from pipelinekit.plan.model import MeasurePlan, MetricPlan, StagePlan
 from pipelinekit.spec.expressions.to_sql import to_clickhouse
 from pipelinekit.spec.expressions.tree import (
     WINDOW_SECONDS,
@@ -19,12 +19,11 @@ from pipelinekit.spec.expressions.tree import (
     fields_of,
 )
 from pipelinekit.spec.stages import ROW_SECONDS
-from pipelinekit.types import BOOL, DECIMAL_PRECISION_MAX, STRING, TIMESTAMP, Kind
+from pipelinekit.types import DECIMAL_PRECISION_MAX, STRING, TIMESTAMP, Kind
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.session import Session
 from pipelinekit.windows.tumbling import CalendarTumbling, Tumbling
 
-_OTHER = "__other__"
 _UNITS = {"1d": "day", "1w": "week", "1mo": "month"}
 _MS = "toUnixTimestamp64Milli"
 
@@ -45,7 +44,7 @@ def stage_view(stage: StagePlan, over: MetricPlan, database: str) -> View:
 def _inner(metric: MetricPlan, over: MetricPlan, database: str) -> str:
     """The rows grouped by key and window; names begin with an underscore, as no column's does."""
     columns = _Columns(over)
-    keys = [f"{columns.sql(_folded(k))} AS `_k{i}`" for i, k in enumerate(metric.key)]
+    keys = [f"{columns.sql(k.folded)} AS `_k{i}`" for i, k in enumerate(metric.key)]
     start = f"{_start(metric.window, columns)} AS `_start`"
     measures = [
         f"{_aggregate(m, columns)} AS `_m{i}`"
@@ -103,16 +102,6 @@ class _Columns:
         return to_clickhouse(expression, names | {ROW_SECONDS: length})
 
 
-def _folded(key: KeyPlan) -> Expression:
-    """The key's expression, with values outside its list folded into one; null stays null."""
-    if key.values is None:
-        return key.expression
-    known = Call("in", (key.expression, *(Literal(v, STRING) for v in key.values)), BOOL)
-    is_null = Call("is_null", (key.expression,), BOOL)
-    stays = Call("or", (is_null, known), BOOL)
-    return Call("case", (stays, key.expression, Literal(_OTHER, STRING)), STRING)
-
-
 # --- windows ------------------------------------------------------------------------------------
 
 
@@ -148,11 +137,8 @@ def _results(metric: MetricPlan) -> Mapping[str, str]:
     """By name the SQL of each measure over the inner columns; derived ones are written out."""
     results = {m.name: f"`_m{i}`" for i, m in enumerate(metric.measures) if m.derived is None}
     results[WINDOW_SECONDS] = f"({_MS}({_end(metric.window)}) - {_MS}(`_start`)) / 1000"
-    left = {m.name: m.derived for m in metric.measures if m.derived is not None}
-    while left:
-        ready = [n for n, e in left.items() if fields_of(e) <= results.keys()]
-        for name in ready:
-            results[name] = to_clickhouse(left.pop(name), results)
+    for level in metric.derived:
+        results |= {name: to_clickhouse(e, results) for name, e in level.items()}
     return results
 
 

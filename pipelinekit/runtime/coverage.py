@@ -15,10 +15,10 @@ from pipelinekit.catalog import codec as find_codec
 from pipelinekit.data import Outcome, RawBatch
 from pipelinekit.engine.compile import EVENTS, FIRST, ON_TIME, START, late_column
 from pipelinekit.engine.ingest import Slice
-from pipelinekit.plan.model import KeyPlan, MetricPlan, Plan
+from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.spec.expressions.render import render
 from pipelinekit.spec.expressions.to_polars import to_polars
-from pipelinekit.spec.expressions.tree import Call, Expression, Field, Literal
+from pipelinekit.spec.expressions.tree import OTHER, Call, Expression, Field, Literal
 from pipelinekit.windows.session import Session
 
 _TRUE = pl.lit(True)
@@ -125,7 +125,7 @@ def _conditions(metric: MetricPlan, nullable: frozenset[str]) -> Iterator[tuple[
         place = f"key {key.name}"
         yield from _cases(place, key.expression, counted)
         if key.values is not None:
-            yield Branch(place, "__other__"), counted & _is_other(key)
+            yield Branch(place, OTHER), counted & (to_polars(key.folded) == OTHER)
     for measure in metric.measures:
         place = f"measure {measure.name}"
         included = counted
@@ -168,11 +168,6 @@ def _cases(
         left = left & ~holds
     yield Branch(place, f"else of when {render(pairs[0])}"), left
     yield from _cases(place, otherwise, left)
-
-
-def _is_other(key: KeyPlan) -> pl.Expr:
-    value = to_polars(key.expression)
-    return value.is_not_null() & ~value.is_in(list(key.values or ())).fill_null(True)
 
 
 def _may_be_null(expression: Expression, nullable: frozenset[str]) -> bool:

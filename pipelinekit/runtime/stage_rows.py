@@ -15,9 +15,9 @@ from pipelinekit.engine.panes import Metric, PaneStore
 from pipelinekit.plan.model import MetricPlan, SourcePlan, StagePlan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.expectation import Row
-from pipelinekit.spec.expressions.tree import Call, Expression, Field
+from pipelinekit.spec.expressions.tree import field_types
 from pipelinekit.spec.stages import ROW_SECONDS
-from pipelinekit.types import Type
+from pipelinekit.types import INT
 from pipelinekit.windows.session import Session
 
 
@@ -62,33 +62,11 @@ def _frame(metric: MetricPlan, rows: Sequence[Row]) -> pl.DataFrame:
     ends = [_ms(row, "window_end") for row in rows]
     series = [pl.Series(EVENT_TIME, starts, pl.Int64)]
     lengths = [(end - start) / 1000 for start, end in zip(starts, ends, strict=True)]
-    for name, kind in {**_types(metric), "_late": None}.items():
+    read = {n: t for e in metric.expressions for n, t in field_types(e).items()}
+    for name, kind in {**read, "_late": INT}.items():
         values = lengths if name == ROW_SECONDS else [row.values[name] for row in rows]
-        series.append(pl.Series(name, values, pl.Int64 if kind is None else polars_type(kind)))
+        series.append(pl.Series(name, values, polars_type(kind)))
     return pl.DataFrame(series)
-
-
-def _types(metric: MetricPlan) -> dict[str, Type]:
-    """The columns that the metric's expressions read."""
-    found: dict[str, Type] = {}
-    expressions = [k.expression for k in metric.key]
-    expressions += [] if metric.filter is None else [metric.filter]
-    for measure in metric.measures:
-        expressions += measure.arguments
-        expressions += [] if measure.filter is None else [measure.filter]
-    for expression in expressions:
-        found |= _fields(expression)
-    return found
-
-
-def _fields(expression: Expression) -> dict[str, Type]:
-    match expression:
-        case Field(name=name, type=kind):
-            return {name: kind}
-        case Call(arguments=arguments):
-            return {n: t for a in arguments for n, t in _fields(a).items()}
-        case _:
-            return {}
 
 
 def _ms(row: Row, name: str) -> int:

@@ -12,6 +12,7 @@ from pipelinekit.types import Type
 
 # What a derived measure may read beside other measures: its row's length in seconds, a float.
 WINDOW_SECONDS = "__seconds"
+OTHER = "__other__"  # what a key's value outside its list of values becomes
 LiteralValue = str | bool | int | float | Decimal | None
 
 
@@ -55,12 +56,17 @@ def written(call: Call, place: int) -> LiteralValue:
     return argument.value
 
 
-def fields_of(expression: Expression) -> frozenset[str]:
-    """Names of all columns that an expression reads."""
+def field_types(expression: Expression) -> dict[str, Type]:
+    """All columns that an expression reads, by name with their types."""
     match expression:
         case Literal():
-            return frozenset()
-        case Field(name=name):
-            return frozenset((name,))
+            return {}
+        case Field(name=name, type=kind):
+            return {name: kind}
         case Call(arguments=arguments):
-            return frozenset().union(*(fields_of(a) for a in arguments))
+            return {n: t for a in arguments for n, t in field_types(a).items()}
+
+
+def fields_of(expression: Expression) -> frozenset[str]:
+    """Names of all columns that an expression reads."""
+    return frozenset(field_types(expression))

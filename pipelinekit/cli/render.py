@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pipelinekit.diagnostics import Diagnostic, Report, Severity
 from pipelinekit.spec.document import Document, Scalar
@@ -63,13 +64,18 @@ def _text(finding: Diagnostic, document: Document | None) -> str:
 
 def _line(finding: Diagnostic, document: Document) -> str | None:
     """The line that the finding is about, if there is one and it holds no secret."""
-    lines = document.text.split("\n")
+    lines = _lines(document.text)
     if not document.text or not 1 <= finding.span.line <= len(lines):
         return None
     line = lines[finding.span.line - 1].rstrip("\r").replace("\t", " ")
     kind = document.node(("kind",))
     is_metric = isinstance(kind, Scalar) and kind.value in ("metric", "test")
     return line if is_metric or not _SECRET.search(line) else None
+
+
+@lru_cache(maxsize=1)  # findings come file by file
+def _lines(text: str) -> list[str]:
+    return text.split("\n")
 
 
 def _excerpt(line: str, start: int, end: int) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from pipelinekit.types import Type, parse_type
 from pipelinekit.units import parse_duration_ms
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
-_RESERVED_SUFFIX = re.compile(r"_(?:\d+(?:ms|s|m|h|d|w|mo)|session|v\d+)", re.ASCII)
+RESERVED_SUFFIX = re.compile(r"_(?:\d+(?:ms|s|m|h|d|w|mo)|session|v\d+)", re.ASCII)
 SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 COLUMN_NAMES = frozenset(
     ("window_start", "window_end", "window_date", "_events", "_late", "_version", "_watermark")
@@ -55,7 +55,7 @@ def check_open_name(value: str) -> str:
 def check_spec_name(value: str) -> str:
     """A name whose tables can't be taken for another's."""
     check_name(value)
-    if found := re.search(_RESERVED_SUFFIX.pattern + "$", value):
+    if found := re.search(RESERVED_SUFFIX.pattern + "$", value):
         raise PydanticCustomError(
             "name",
             '"{value}" ends in "{suffix}", as tables of a grain or version do',

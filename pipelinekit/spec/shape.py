@@ -150,9 +150,13 @@ def _findings(
 ) -> list[Diagnostic]:
     """A finding for each place; what members of a union each want is said in one."""
     wanted: dict[Path, dict[str, None]] = {}
+    said_otherwise, parents = set(), set()
     for path, error in errors:
+        parents |= {path[:length] for length in range(len(path))}
         if error["type"] in _WANTED:
             wanted.setdefault(path, {})[_WANTED[error["type"]]] = None
+        else:
+            said_otherwise.add(path)
     meant = {
         (*path[:-1], _meant(document, model, path))
         for path, e in errors
@@ -165,12 +169,8 @@ def _findings(
         if error["type"] not in _WANTED:
             findings.append(_finding(document, model, path, error))
             continue
-        is_deeper = any(len(p) > len(path) and p[: len(path)] == path for p, _ in errors)
-        is_one = any(p == path and e["type"] not in _WANTED for p, e in errors)
-        if (
-            path not in wanted or is_deeper or is_one
-        ):  # said already, or by the member that was meant
-            continue
+        if path not in wanted or path in parents or path in said_otherwise:
+            continue  # said already, or by the member that was meant
         words = [w for w in wanted.pop(path) if w]
         if "a number" in words and "a whole number" in words:
             words.remove("a whole number")
@@ -271,7 +271,7 @@ def _meant(document: Document, model: type[BaseModel], path: Path) -> str | None
     key = str(path[-1])[:_SHOWN_MAX]
     parent = document.node(path[:-1])
     taken = parent.nodes.keys() if isinstance(parent, Entries) else frozenset()
-    free = sorted(_known_keys(model, path[:-1]) - taken)
+    free = sorted(k for k in _known_keys(model, path[:-1]) if k not in taken)
     return SYNONYMS[key] if SYNONYMS.get(key) in free else _close(key, free)
 
 

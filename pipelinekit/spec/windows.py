@@ -16,7 +16,7 @@ from pipelinekit.windows.sliding import CalendarSliding, Sliding
 from pipelinekit.windows.tumbling import CALENDAR_UNITS, CalendarTumbling, Tumbling
 
 # Each kind of window, by the key that names it, with what else it takes.
-_TAKES: dict[str, tuple[str, ...]] = {
+WINDOW_KEYS: dict[str, tuple[str, ...]] = {
     "tumbling": ("timezone",),
     "sliding": ("every", "timezone"),
     "session": ("max",),
@@ -41,19 +41,19 @@ def grains_of(spec: MetricSpec, notes: Notes) -> tuple[Window, ...]:
 
 def window_of(spec: WindowSpec, notes: Notes) -> Window | None:
     """The window, or None and why not noted."""
-    given = [kind for kind in _TAKES if getattr(spec, kind) is not None]
+    given = [kind for kind in WINDOW_KEYS if getattr(spec, kind) is not None]
     node = notes.loaded.document.node(("window",))
     if isinstance(node, Entries) and not node.nodes.keys() <= WindowSpec.model_fields.keys():
         return None  # the unknown key is a finding already
     if len(given) != 1:
         said = " and ".join(given) or "none"
-        message = f"a window is one of {', '.join(_TAKES)}, and this names {said}"
+        message = f"a window is one of {', '.join(WINDOW_KEYS)}, and this names {said}"
         notes.add("PK350", message, ("window",), "keep one, such as { tumbling: 1m }")
         return None
     kind = given[0]
     for option in ("every", "max", "timezone"):
-        if getattr(spec, option) is not None and option not in _TAKES[kind]:
-            other = " or ".join(k for k, takes in _TAKES.items() if option in takes)
+        if getattr(spec, option) is not None and option not in WINDOW_KEYS[kind]:
+            other = " or ".join(k for k, takes in WINDOW_KEYS.items() if option in takes)
             message = f"{option} goes with {other}, and this window is {kind}"
             notes.add("PK350", message, ("window", option), "leave it out")
             return None

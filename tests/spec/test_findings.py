@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import jsonschema
 import pytest
+import ruamel.yaml
 
+from pipelinekit.cli.render import rendered
+from pipelinekit.diagnostics import Report
+from pipelinekit.spec.json_schema import json_schema
 from tests.spec.corpus import CORPUS
 from tests.spec.projects import METRIC, PROJECT, SINK, SOURCE, check, make_project
 
@@ -136,6 +142,47 @@ def test_broken_spec_gives_its_code_at_its_place(
     assert {f.code for f in findings} <= {code, *FOLLOWING.get(code, ())}
 
 
+# What a schema can see of a file: the shape of values, and no more of durations and types.
+SEEN_BY_SCHEMAS = {
+    "PK008", "PK100", "PK101", "PK102", "PK103", "PK104", "PK105", "PK106", "PK110", "PK300",
+    "PK350", "PK401", "PK403", "PK407",
+}  # fmt: skip
+NOT_SEEN = {
+    ("PK102", ""),  # lateness, which the project's defaults may give
+    ("PK110", "total: funnel_step(bot)"), ("PK110", "total: funnel_step(bot, bot)"),
+    ("PK300", "allowed: 400d"), ("PK300", "{ session: 30m, max: 400d }"),
+    ("PK401", "decimal(50,2)"), ("PK401", "  kind: decimal(2,5)"),
+    ("PK407", "url: http://u:p@h:8123"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def validators() -> Mapping[str, jsonschema.Draft202012Validator]:
+    return {kind: jsonschema.Draft202012Validator(json_schema(kind)) for kind in TEXTS}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "code"),
+    [case[:4] for case in (*BROKEN, *CORPUS)],
+    ids=[f"{c[3]}-{c[2]}"[:50] for c in (*BROKEN, *CORPUS)],
+)
+def test_schema_refuses_broken_shapes_and_takes_what_only_validate_can_judge(
+    validators: Mapping[str, jsonschema.Draft202012Validator],
+    file: str,
+    old: str,
+    new: str,
+    code: str,
+) -> None:
+    try:
+        document = ruamel.yaml.YAML(typ="safe").load(replaced(TEXTS[file], old, new))
+    except (ruamel.yaml.error.YAMLError, ValueError):
+        return  # an editor says so without a schema
+    is_seen = code in SEEN_BY_SCHEMAS and not (
+        (code, new) in NOT_SEEN and (new or "lateness" in old)
+    )
+    assert validators[file].is_valid(document) != is_seen
+
+
 # codes that may stand beside another: the cause of both is one mistake
 FOLLOWING = {
     "PK101": {"PK102", "PK207", "PK602"},
@@ -244,3 +291,13 @@ def test_thousand_metrics_are_checked_in_time(tmp_path: Path) -> None:
     _, findings = check(folder)
     assert findings == []
     assert time.process_time() - began < 9  # 3 s is the aim; three times that on a busy machine
+
+
+def test_thousands_of_mistakes_in_one_file_take_seconds_not_minutes(tmp_path: Path) -> None:
+    folder = make_project(tmp_path, metric=METRIC + "".join(f"key{i}: 1\n" for i in range(7_000)))
+    began = time.process_time()
+    resolved, findings = check(folder)
+    text = rendered("text", Report(findings), resolved.project.documents)
+    assert len(findings) == 7_000
+    assert text.count("unknown key") == 7_000
+    assert time.process_time() - began < 4  # 0.9 s; 5 s when each key costs as many as there are

@@ -41,6 +41,12 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
+def git_status(folder: Path) -> list[str]:
+    command = ["git", "status", "--short"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return [line.split()[-1] for line in done.stdout.splitlines()]
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The example project as a pull request's checkout; nothing is changed yet."""
@@ -96,6 +102,7 @@ def test_good_change_passes_every_step_and_is_told(checkout: Path) -> None:
     change(checkout, "web/traffic.yaml", "description:", "description: Now")
     validated = run("Validate", checkout)
     assert (validated.returncode, validated.stdout) == (0, "")
+    assert run("Form", checkout).returncode == 0
     tested = run("Test", checkout)
     assert tested.returncode == 0
     assert "0 failed" in tested.stdout
@@ -111,6 +118,13 @@ def test_broken_spec_is_an_annotation_and_fails(checkout: Path) -> None:
     done = run("Validate", checkout)
     assert done.returncode == 1
     assert done.stdout.startswith("::error file=specs/metrics/web/traffic.yaml,line=")
+
+
+def test_spec_out_of_form_fails_and_is_named(checkout: Path) -> None:
+    change(checkout, "web/traffic.yaml", "tumbling: 1m", "tumbling: 60s")
+    done = run("Form", checkout)
+    assert done.returncode == 1
+    assert "traffic.yaml" in done.stdout + done.stderr
 
 
 def test_failing_test_fails_and_is_reported(checkout: Path) -> None:
@@ -172,6 +186,7 @@ def test_init_puts_the_workflow_into_a_new_project(tmp_path: Path) -> None:
     assert made.read_text() == WORKFLOW.read_text()
     folder = tmp_path / "shop"
     assert run("Validate", folder).returncode == 0
+    assert run("Form", folder).returncode == 0
     assert run("Test", folder).returncode == 0
 
 
@@ -183,6 +198,12 @@ def test_hooks_pass_the_example_and_stop_a_broken_spec(
     assert re.search(hook["files"], "specs/metrics/web/traffic.yaml")
     program, *words = hook["entry"].split()
     assert program == "pipelinekit"
-    assert run_cli(*words, cwd=checkout).returncode == 0
+    done = run_cli(*words, cwd=checkout)
+    assert done.returncode == 0
+    if hook["id"] == "pipelinekit-fmt":  # it mends, and pre-commit stops at a file that changed
+        change(checkout, "web/page_performance.yaml", "source: ", "\n\n\nsource: ")
+        assert run_cli(*words, cwd=checkout).returncode == 0
+        assert git_status(checkout) == ["specs/metrics/web/page_performance.yaml"]
+        return
     change(checkout, "web/page_performance.yaml", "views: 2 }", "view: 3 }")
     assert run_cli(*words, cwd=checkout).returncode == 1

@@ -209,6 +209,8 @@ def _summarise(status: Status, quiet: bool) -> None:
         f"ended: {status.events:,} events read, {status.rows_written:,} rows written, "
         f"{letters:,} dead letters; {balance}",
     )
+    for name, rows in status.overflows.items():
+        print(f"  {name} is null in {rows:,} rows: it went beyond its limit", file=sys.stderr)
     for imbalance in status.imbalances:
         print(f"  {imbalance}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ row the one that saw more events wins, and after a restore the same events end i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -147,6 +148,18 @@ class PaneStore:
             for grain in self._all_grains()
             if not grain.metric.plan.is_retired
         }
+
+    def take_overflows(self) -> Counter[str]:
+        """By `metric.measure` how many rows left with null since the last call, as too much for it.
+
+        A row that changes and leaves again counts again.
+        """
+        found: Counter[str] = Counter()
+        for grain in self._all_grains():
+            for measure, rows in grain.rows.overflows.items():
+                found[f"{grain.metric.plan.name}.{measure}"] += rows
+            grain.rows.overflows.clear()
+        return found
 
     # --- state ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,7 @@ class RowBuilder:
         self._names = [c.name for c in table.columns]
         self._types = {c.name: arrow_type(c.type) for c in table.columns}
         self._key_names = [c.name for c in table.key]
+        self.overflows: Counter[str] = Counter()  # by measure the rows that it was too much for
         self._window = next(g for g in plan.grains if g.suffix == table.grain)
 
     def build(
@@ -107,6 +109,9 @@ class RowBuilder:
             }
             types = [a.type for a in compiled.arguments]
             result = compiled.measure.result(state, types)
+            if (overflowed := getattr(compiled.measure, "overflowed", None)) is not None:
+                count = pc.sum(overflowed(state, result)).as_py() or 0
+                self.overflows += Counter({compiled.plan.name: count})
             floor = self._floors.get(compiled.plan.name)
             if floor is not None and (starts < floor).any():
                 result = pc.if_else(pa.array(starts < floor), None, result)

@@ -105,7 +105,8 @@ class Measure(Protocol):
     """One kind of measure. Stateless; a component file exposes one as `MEASURE`.
 
     One with constants has `with_constants(values) -> Measure` too, which raises ValueError with the
-    rule that a value breaks; the other methods are then asked of what it gives.
+    rule that a value breaks; the other methods are then asked of what it gives. One whose result
+    can be null because it outgrew `max_values` or its type has `overflowed(columns, result)`.
     """
 
     @property
@@ -137,6 +138,14 @@ class Measure(Protocol):
 
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         """Results of the rows whose accumulators are given, in order."""
+        ...
+
+
+class WithOverflow(Measure, Protocol):
+    """A measure with a limit."""
+
+    def overflowed(self, columns: Mapping[str, np.ndarray], result: pa.Array) -> pa.Array:
+        """A bool for each row: whether its result is null because it went beyond the limit."""
         ...
 
 

@@ -35,6 +35,9 @@ class CountDistinct:
     def partial(self, inputs: Inputs, arguments: Sequence[Type]) -> tuple[pl.Expr, ...]:
         return (inputs.values[0].drop_nulls().unique(),)
 
+    def overflowed(self, columns: Mapping[str, np.ndarray], result: pa.Array) -> pa.Array:
+        return result.is_null()
+
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         import pyarrow as pa
 

@@ -62,6 +62,9 @@ class MostFrequent:
             x = pl.when(x == 0).then(0.0).otherwise(x)
         return (x.drop_nulls().value_counts(),)
 
+    def overflowed(self, columns: Mapping[str, np.ndarray], result: pa.Array) -> pa.Array:
+        return result.is_null()
+
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         found = [
             None if counts is OVER else self._top(counts or {}) for counts in columns["counts"]

@@ -43,6 +43,12 @@ class Sum:
             return (x.sum(), x.count().cast(pl.Int64))
         return limb_partials(x, arguments[0])
 
+    def overflowed(self, columns: Mapping[str, np.ndarray], result: pa.Array) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return pc.and_(result.is_null(), pa.array(columns["n"] > 0))
+
     def result(self, columns: Mapping[str, np.ndarray], arguments: Sequence[Type]) -> pa.Array:
         if arguments[0].kind is Kind.FLOAT:
             return float_array(columns["total"], columns["n"] > 0)

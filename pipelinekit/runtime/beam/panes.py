@@ -42,6 +42,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         self._job = job
         self._schema: Schema | None = None
         self._orphans = Metrics.counter("pipelinekit", "orphan_events")
+        self._overflows = Metrics.counter("pipelinekit", "overflowed_rows")
         self._rows_per_flush = _rows_per_flush(job)
 
     def setup(self) -> None:
@@ -109,6 +110,8 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         if bucket.store.orphans:
             self._orphans.inc(bucket.store.orphans)
             bucket.store.orphans = 0
+        if overflows := bucket.store.take_overflows().total():
+            self._overflows.inc(overflows)
         due = bucket.store.next_due_ms()
         is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
         if due is not None and not is_set:

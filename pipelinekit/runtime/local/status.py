@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,6 +17,7 @@ from pipelinekit.runtime.local.saver import Outcome as SavedOutcome
 from pipelinekit.units import format_bytes
 
 _RATE_OVER_MS = 2_000
+_OVERFLOWS_SHOWN = 3
 
 
 class _Troubled(Protocol):
@@ -51,6 +52,7 @@ class Status:
     checkpoint_seconds: float = 0.0
     checkpoint_error: str | None = None
     orphans: int = 0
+    overflows: Counter[str] = field(default_factory=Counter)  # rows, by metric.measure
     notes: tuple[str, ...] = ()
     latency: Latency | None = None
     ledger: Ledger = field(default_factory=Ledger)
@@ -89,6 +91,8 @@ class Status:
         found += [f"{w.name}: {w.trouble}" for w in writers.values() if w.trouble]
         self.troubles = tuple(dict.fromkeys(found))
         self.orphans = sum(p.orphans for p in panes)
+        for store in panes:
+            self.overflows += store.take_overflows()
         self._looked += 1
         if self._looked % 16 == 0:  # these walk the panes
             self.waiting_rows = sum(p.waiting_rows for p in panes)
@@ -124,6 +128,8 @@ class Status:
             parts.append(f"reading paused, {self.stalled_by} takes nothing")
         if self.checkpoint_error:
             parts.append(f"checkpoint failed: {self.checkpoint_error}")
+        for name, rows in self.overflows.most_common(_OVERFLOWS_SHOWN):
+            parts.append(f"{name} null in {rows:,} rows, beyond its limit")
         if self.orphans:
             parts.append(f"ALARM {self.orphans} events met forgotten panes")
         return " · ".join([*parts, *self.troubles])

@@ -184,6 +184,22 @@ def test_from_earliest_starts_anew_with_a_higher_epoch(job: Job) -> None:
     assert min(after) > max(before)
 
 
+def test_rows_beyond_max_values_are_null_and_said(kafka, make_topic, tmp_path: Path) -> None:
+    users = plans.metric("users", [plans.measure("n", "count_distinct(user)", max_values=2)])
+    job = Job(kafka, make_topic, tmp_path, users)
+    minutes = [("a", "b", "a"), ("a", "b", "c"), ("c", "c", "c")]
+    sent = [
+        {"id": f"{minute}-{place}", "t": BASE_MS + minute * 60_000, "kind": "view", "user": user}
+        for minute, names in enumerate(minutes)
+        for place, user in enumerate(names)
+    ]
+    send(job.brokers, job.topic, sent)
+    status = job.run_to_end()
+    assert [row["n"] for _, row in sorted(job.rows("users_1m").items())] == [2, None, 1]
+    assert status.overflows["users.n"] >= 1
+    assert "users.n null in" in status.line(0, None)
+
+
 def test_second_runner_on_one_state_folder_is_refused(job: Job) -> None:
     runner = job.runner()
     thread = threading.Thread(target=runner.run)

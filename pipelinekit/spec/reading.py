@@ -302,6 +302,8 @@ class _Builder:
             help = "indent with spaces: YAML takes no tabs"
         elif "mapping values" in problem:
             help = "put a value that holds a colon in quotes"
+        elif "block" in (context or ""):
+            help = "begin the keys of one mapping in one column; if they do, a quote ends too early"
         elif "did not find expected" in problem or "end of stream" in problem:
             help = "look for a bracket, brace or quote that isn't closed in this line or before"
         message = f"not YAML: {problem}{f' {context}' if context else ''}"

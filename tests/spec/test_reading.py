@@ -78,6 +78,21 @@ def test_finding_stands_at_its_line_and_column(text: str, expected: list[str]) -
 
 
 @pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("m:\n  a: 1\n b: 2\n", "in one column"),
+        ("m:\n  - 1\n - 2\n", "in one column"),
+        ('a: "x" y\n', "a quote ends too early"),
+        ("a: [1\nb: 2\n", "a bracket"),
+        ("a: b: c\n", "in quotes"),
+    ],
+)
+def test_help_for_what_is_no_yaml_names_the_likely_cause(text: str, likely: str) -> None:
+    (finding,) = read(text.encode(), "f.yaml").findings
+    assert likely in (finding.help or "")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a: don't   # a comment after an apostrophe\n",

@@ -110,3 +110,16 @@ def test_gap_stands_for_the_lines_left_out(
     pattern: list[str], lines: list[str], expected: bool
 ) -> None:
     assert matches(pattern, lines) is expected
+
+
+def test_each_claim_of_the_comparison_has_its_source_and_each_source_its_claim() -> None:
+    page = (ROOT / "docs" / "analyst" / "comparison.md").read_text(encoding="utf-8")
+    claims, sources = page.split("## Sources")
+    mark = r"[A-Z]\d(?:, [A-Z]\d)*"
+    named = {m for group in re.findall(rf"\[({mark})\]", claims) for m in group.split(", ")}
+    listed = {
+        m
+        for group in re.findall(rf"^\| ({mark}) \|", sources, re.MULTILINE)
+        for m in group.split(", ")
+    }
+    assert named == listed

@@ -74,7 +74,8 @@ def measure(folder: Path, kafka: object, clickhouse: object, given: argparse.Nam
     import psutil
 
     from pipelinekit.plan.build import build
-    from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
+    from pipelinekit.runtime.local.options import RunOptions
+    from pipelinekit.runtime.local.runner import LocalRunner
     from pipelinekit.runtime.outside import make_ready, opened
     from pipelinekit.spec.project import load
     from pipelinekit.spec.resolve import resolve

@@ -81,7 +81,8 @@ def _pointed(plan: Plan, kafka: str, clickhouse: str) -> Plan:
 
 def _run(plan: Plan, folder: Path, rate: int, seconds: int, clickhouse: str) -> None:
     from pipelinekit.cli.demo_screen import Screen
-    from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
+    from pipelinekit.runtime.local.options import RunOptions
+    from pipelinekit.runtime.local.runner import LocalRunner
     from pipelinekit.runtime.outside import make_ready, opened
 
     statements = make_ready(plan)

@@ -137,8 +137,8 @@ def run_plan(
 ) -> int:
     """Run one plan with signals handled and a status line; gives the exit code."""
     from pipelinekit.runtime.collector import settle_collector
-    from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
-    from pipelinekit.runtime.local.start import StartFrom
+    from pipelinekit.runtime.local.options import RunOptions, StartFrom
+    from pipelinekit.runtime.local.runner import LocalRunner
     from pipelinekit.runtime.outside import opened
 
     if ddl:

@@ -10,7 +10,8 @@ from pipelinekit.launch import direct, flink, prism
 from pipelinekit.launch.start import begin_anew
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
-from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
+from pipelinekit.runtime.local.options import RunOptions
+from pipelinekit.runtime.local.runner import LocalRunner
 from pipelinekit.runtime.outside import opened
 
 

@@ -23,7 +23,8 @@ from pipelinekit.errors import Refused, Unreachable, UsageError
 from pipelinekit.launch import direct
 from pipelinekit.launch.start import begin_anew
 from pipelinekit.plan.model import Plan, SinkPlan
-from pipelinekit.runtime.local.runner import LocalRunner, RunOptions
+from pipelinekit.runtime.local.options import RunOptions
+from pipelinekit.runtime.local.runner import LocalRunner
 from pipelinekit.runtime.outside import make_ready, make_source, opened, sink_schemas
 from tests import plans
 from tests.connectors.kafka.secured import PASSWORD, USER, Authority, SecuredKafka

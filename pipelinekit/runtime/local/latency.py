@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipelinekit.plan.model import Plan
+from pipelinekit.plan.tables import tables_of
+
 _PER_SLICE_MAX = 2_000
 
 
@@ -38,6 +41,15 @@ class Latency:
     _in_flight: deque[tuple[int, list[np.ndarray]]] = field(default_factory=deque)
     _samples: deque[np.ndarray] = field(default_factory=deque)
     _kept: int = 0
+
+    @classmethod
+    def of(cls, plan: Plan) -> Latency | None:
+        """Of the metric whose rows leave most often; None without one that has a sink."""
+        metrics = [m for m in plan.metrics if m.sinks]
+        if not metrics:
+            return None
+        metric = min(metrics, key=lambda m: (m.filter is not None, m.emit_early_ms))
+        return cls(metric.name, tables_of(metric)[0].name, metric.sinks[0])
 
     def merged(self, broker_ms: np.ndarray) -> None:
         """These events are in the panes now."""

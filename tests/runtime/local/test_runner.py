@@ -21,7 +21,8 @@ from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.errors import Refused, UsageError
 from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.local.runner import LocalRunner, RunOptions, StartFrom
+from pipelinekit.runtime.local.options import RunOptions, StartFrom
+from pipelinekit.runtime.local.runner import LocalRunner
 from pipelinekit.runtime.local.status import Status
 from tests import plans
 

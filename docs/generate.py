@@ -132,8 +132,11 @@ def measures() -> str:
 
 def _usage(measure: Measure) -> str:
     names = list(measure.signature.arguments)
-    if measure.signature.optional_arguments:
+    optional = measure.signature.optional_arguments
+    if optional == len(names):
         return f"{measure.name}()` or `{measure.name}({', '.join(names)})"
+    if optional:
+        names = [*names[: len(names) - optional], "…"]
     example = f"`, such as `{measure.signature.example}" if measure.signature.example else ""
     return f"{measure.name}({', '.join(names)}){example}"
 

@@ -17,7 +17,6 @@ from pipelinekit.spec.expressions.tree import Field as FieldRef
 from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec, StageSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.resolved import ResolvedMeasure
-from pipelinekit.spec.unbuilt import NOT_BUILT_MEASURES, unbuilt
 from pipelinekit.types import FLOAT, Type
 
 _SYNONYMS = {
@@ -26,9 +25,10 @@ _SYNONYMS = {
     "nunique": "count_distinct", "countif": "count", "any": "any_true", "bool_or": "any_true",
     "all": "all_true", "every": "all_true", "bool_and": "all_true", "latest": "last",
     "earliest": "first", "median": "approx_quantile", "percentile": "approx_quantile",
-    "quantile": "approx_quantile", "stdev": "stddev",
+    "quantile": "approx_quantile", "stdev": "stddev", "funnel": "funnel_step",
+    "window_funnel": "funnel_step", "windowFunnel": "funnel_step",
 }  # fmt: skip
-# What second stages have: each needs its SQL (plan/stage_select.py).
+# What second stages have: each needs its SQL (plan/stage_view.py).
 OVER_ROWS = frozenset(
     (
         *("count", "sum", "min", "max", "avg", "variance", "stddev", "count_distinct"),
@@ -115,10 +115,6 @@ class _Measures:
             return kind
         place = self.notes.inside(path, parsed.start, parsed.end)
         meant = _SYNONYMS.get(parsed.name, parsed.name)
-        if meant in NOT_BUILT_MEASURES:
-            finding = unbuilt(self.notes.loaded.document, path, f"{meant}()", meant)
-            self.notes.add(finding.code, finding.message, path, finding.help, place)
-            return None
         help = _SHORTHANDS.get(parsed.name) or nearest(
             meant, all_measures(), "measure", else_=""
         ).replace("?", "()?")
@@ -129,9 +125,15 @@ class _Measures:
         names = kind.signature.arguments
         most, least = len(names), len(names) - kind.signature.optional_arguments
         if not least <= len(given) <= most:
-            takes = f"{most} argument{'' if most == 1 else 's'}"
-            message = f"{kind.name} takes {takes}, and {len(given)} are given"
-            self.notes.add("PK203", message, path, f"write {kind.name}({', '.join(names)})")
+            takes = str(most) if least in (0, most) else f"{least} to {most}"
+            message = (
+                f"{kind.name} takes {takes} argument{'' if most == 1 else 's'}, "
+                f"and {len(given)} are given"
+            )
+            written = f"{kind.name}({', '.join(names)})"
+            if least != most and kind.signature.example:
+                written = kind.signature.example
+            self.notes.add("PK203", message, path, f"write {written}")
 
     def _check_options(self, kind: Measure, measure: MeasureSpec, path: Path, name: str) -> None:
         if self.source is None and kind.name not in OVER_ROWS:

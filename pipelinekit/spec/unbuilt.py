@@ -34,7 +34,6 @@ NOT_BUILT_VALUES: dict[tuple[str, Path], dict[str, str]] = {
     ("sink", ("type",)): {"bigquery": "the BigQuery sink", "parquet": "the Parquet sink"},
 }
 NOT_BUILT_KINDS = {"policy": "the kind policy"}
-NOT_BUILT_MEASURES = frozenset(("funnel_step",))
 _SAID = "can't be used yet: the language has it, this version does not build it"
 _INSTEAD = {
     "registry": "leave it out with format: json",

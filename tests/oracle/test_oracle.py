@@ -7,6 +7,7 @@ import math
 import os
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -28,6 +29,7 @@ from tests.oracle.harness import Harness
 BASE_MS = 1_704_110_400_000  # 2024-01-01T12:00:00Z
 BOUND_MS, SKEW_MS = 2_000, 60_000
 FLOOR_MS = BASE_MS + 120_000
+FAR_PAST_MS = -(2**62)
 EXAMPLES = int(os.environ.get("PIPELINEKIT_ORACLE_EXAMPLES", "150"))
 
 _MEASURES = [
@@ -51,6 +53,9 @@ _MEASURES = [
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
     plans.measure("users", "count_distinct(user)", max_values=3),
     plans.measure("any_bot", "any_true(bot)"),
+    plans.measure(
+        "funnel", "funnel_step(kind = 'view', load >= 5, kind = 'click', bot)", max_values=4
+    ),
     plans.measure("all_big", "all_true(load > 5)"),
 ]
 _FEW = [
@@ -59,6 +64,7 @@ _FEW = [
     plans.measure("users", "count_distinct(user)", max_values=3),
     plans.measure("last_user", "last(user)", filter="kind != 'click'"),
     plans.measure("top_users", "most_frequent(user, 2)", max_values=3),
+    plans.measure("bought", "funnel_step(kind = 'view', kind = 'conversion')", max_values=1),
 ]
 _VISITS = [*_FEW, plans.derived("rate", f"n / {WINDOW_SECONDS}", _FEW)]
 _MEASURES.append(plans.derived("share", "views / n", _MEASURES))
@@ -162,6 +168,34 @@ def _rate(events: list[dict]) -> float | None:
     return len(events) * 1000 / span if span else None
 
 
+def _is(kind: str) -> Callable[[dict], bool]:
+    return lambda e: e["kind"] == kind
+
+
+def _is_big(event: dict) -> bool:
+    return event["load"] is not None and event["load"] >= 5
+
+
+def _is_bot(event: dict) -> bool:
+    return bool(event["bot"])
+
+
+def _funnel(
+    events: list[dict], steps: Sequence[Callable[[dict], bool]], max_values: int
+) -> int | None:
+    """Every way to take the steps; of the events that are kept one by one there may be so many."""
+    found = {(e["t"], frozenset(i for i, s in enumerate(steps) if s(e))) for e in events}
+    ends = ({0}, {len(steps) - 1}, set())
+    if len([met for _, met in found if met not in ends]) > max_values:
+        return None
+
+    def best(step: int, time: int, left: frozenset) -> int:
+        ways = [e for e in left if e[0] >= time and step in e[1]]
+        return max((best(step + 1, e[0], left - {e}) for e in ways), default=step)
+
+    return best(0, FAR_PAST_MS, frozenset(found))
+
+
 def _all_big(events: list[dict]) -> bool | None:
     found = _values(events, "load")
     return all(v > 5 for v in found) if found else None
@@ -198,6 +232,7 @@ MODEL = [
             "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
             "users": _distinct,
             "any_bot": lambda es: any(e["bot"] for e in es),
+            "funnel": lambda es: _funnel(es, (_is("view"), _is_big, _is("click"), _is_bot), 4),
             "all_big": _all_big,
             "share": lambda es: _views(es) / len(es),
         },
@@ -222,6 +257,7 @@ _FEW_RESULTS = {
     "loads": lambda es: _total(es, "load"),
     "users": _distinct,
     "last_user": lambda es: f[-1][2] if (f := _ordered(_not_clicks(es), "user")) else None,
+    "bought": lambda es: _funnel(es, (_is("view"), _is("conversion")), 1),
 }
 MODEL += [
     model.Metric(

@@ -47,7 +47,6 @@ BROKEN = [
     ("metric", "{ tumbling: 1m }", "{ sliding: 5m }", "PK350", "{ sliding: 5m }"),
     ("metric", "{ tumbling: 1m }", "{ session: 30m, every: 1m }", "PK350", "1m"),
     ("metric", "total: sum(amount)", "total: most_frequent(load, 3)", "PK209", "most_frequent"),
-    ("metric", "total: sum(amount)", "total: funnel_step(bot)", "PK110", "funnel_step"),
     ("metric", "total: sum(amount)", "total: approx_quantile(load, 95)", "PK250",
      "approx_quantile(load, 95)"),
     ("metric", "total: sum(amount)", "total: approx_quantile(load, amount)", "PK250",
@@ -149,7 +148,6 @@ SEEN_BY_SCHEMAS = {
 }  # fmt: skip
 NOT_SEEN = {
     ("PK102", ""),  # lateness, which the project's defaults may give
-    ("PK110", "total: funnel_step(bot)"), ("PK110", "total: funnel_step(bot, bot)"),
     ("PK300", "allowed: 400d"), ("PK300", "{ session: 30m, max: 400d }"),
     ("PK401", "decimal(50,2)"), ("PK401", "  kind: decimal(2,5)"),
     ("PK407", "url: http://u:p@h:8123"),

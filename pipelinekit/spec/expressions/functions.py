@@ -216,7 +216,7 @@ AGGREGATES = frozenset(
     (
         *("count", "sum", "min", "max", "avg", "variance", "stddev", "first", "last"),
         *("count_distinct", "approx_count_distinct", "approx_quantile", "histogram"),
-        *("most_frequent", "any_true", "all_true"),
+        *("most_frequent", "any_true", "all_true", "funnel_step"),
     )
 )
 

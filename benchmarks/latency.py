@@ -77,7 +77,7 @@ def measure(folder: Path, kafka: object, clickhouse: object, given: argparse.Nam
     from pipelinekit.runtime.local.options import RunOptions
     from pipelinekit.runtime.local.runner import LocalRunner
     from pipelinekit.runtime.outside import make_ready, opened
-    from pipelinekit.spec.project import load
+    from pipelinekit.spec.loading import load
     from pipelinekit.spec.resolve import resolve
 
     project = folder / "project"

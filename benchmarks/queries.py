@@ -210,7 +210,7 @@ def ours(query: str, brokers: str, topic: str) -> dict[str, Any]:
 def plan_of(query: str) -> tuple[Any, Any]:
     """The query's source and metric as plans, from specs like any other."""
     from pipelinekit.plan.build import build
-    from pipelinekit.spec.project import load
+    from pipelinekit.spec.loading import load
     from pipelinekit.spec.resolve import resolve
 
     key = {"Q1": "[]", "Q3": "[user_id]", "Q5": "[event_type]"}.get(

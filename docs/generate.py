@@ -16,6 +16,7 @@ import click
 from pipelinekit.catalog import all_codecs, all_measures
 from pipelinekit.cli.main import VERBS, cli
 from pipelinekit.measures.base import Measure
+from pipelinekit.spec.document import dotted
 from pipelinekit.spec.expressions.functions import (
     CASTS,
     EXTRACT_PARTS,
@@ -27,7 +28,7 @@ from pipelinekit.spec.expressions.problems import Mismatch
 from pipelinekit.spec.findings import Page, silenced
 from pipelinekit.spec.findings import pages as finding_pages
 from pipelinekit.spec.json_schema import KINDS, json_schema
-from pipelinekit.spec.shape import NOT_BUILT, NOT_BUILT_KINDS, NOT_BUILT_VALUES, dotted
+from pipelinekit.spec.unbuilt import NOT_BUILT, NOT_BUILT_KINDS, NOT_BUILT_VALUES
 from pipelinekit.types import (
     BOOL,
     DATE,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pipelinekit.checks.base import Place
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path
-from pipelinekit.spec.models import ClickHouseSinkSpec, KafkaSinkSpec
+from pipelinekit.spec.models.sink import ClickHouseSinkSpec, KafkaSinkSpec
 from pipelinekit.spec.resolve import Resolved
 from pipelinekit.spec.variables import open_names
 

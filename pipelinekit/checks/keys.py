@@ -8,7 +8,7 @@ from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, Scalar
 from pipelinekit.spec.expressions.tree import Call, Expression, Field
-from pipelinekit.spec.models import SourceSpec
+from pipelinekit.spec.models.source import SourceSpec
 from pipelinekit.spec.resolve import Resolved
 from pipelinekit.types import Kind
 

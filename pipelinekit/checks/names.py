@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.expressions.tree import OTHER
-from pipelinekit.spec.models import COLUMN_NAMES
+from pipelinekit.spec.models.values import COLUMN_NAMES
 from pipelinekit.spec.resolve import Resolved
 
 _OWN_TABLES = ("minly_aggs", "hourly_aggs")

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from pipelinekit.checks.base import Place
 from pipelinekit.diagnostics import Diagnostic
-from pipelinekit.spec.models import SourceField, SourceSpec
+from pipelinekit.spec.models.source import SourceField, SourceSpec
 from pipelinekit.spec.project import Loaded
 from pipelinekit.spec.resolve import Resolved
 from pipelinekit.types import TIMESTAMP, Kind

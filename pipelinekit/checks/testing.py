@@ -11,7 +11,7 @@ from typing import Any
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, dotted
-from pipelinekit.spec.models import PARTITION_MAX, Contains, Expected, Step
+from pipelinekit.spec.models.testing import PARTITION_MAX, Contains, Expected, Step
 from pipelinekit.spec.project import LoadedTest
 from pipelinekit.spec.resolve import Resolved, ResolvedMetric, ResolvedStage
 from pipelinekit.windows.cumulative import Cumulative

@@ -18,8 +18,9 @@ from pipelinekit.errors import UsageError
 from pipelinekit.spec.document import Document
 from pipelinekit.spec.layout import PROJECT_FILE, find_root
 from pipelinekit.spec.layout import shown as shown_path
-from pipelinekit.spec.models import MetricSpec, StageSpec
-from pipelinekit.spec.project import LOCAL, Loaded, Project, load, process_variables
+from pipelinekit.spec.loading import load, process_variables
+from pipelinekit.spec.models.metric import MetricSpec, StageSpec
+from pipelinekit.spec.project import LOCAL, Loaded, Project
 from pipelinekit.spec.resolve import Resolved, resolve
 from pipelinekit.spec.suppressions import suppress
 from pipelinekit.spec.variables import open_names

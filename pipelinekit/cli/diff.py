@@ -19,7 +19,7 @@ from pipelinekit.errors import UsageError
 from pipelinekit.plan.verdicts import Verdict
 from pipelinekit.spec.document import Document
 from pipelinekit.spec.layout import PROJECT_FILE
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import Resolved, resolve
 
 _VERDICTS = {v.value: v for v in Verdict if v is not Verdict.UNCHANGED}

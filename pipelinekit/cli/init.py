@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.models import NAME
+from pipelinekit.spec.models.values import NAME
 
 _FILES = {
     "pipelinekit.yaml": """\

@@ -11,7 +11,8 @@ import click
 
 from pipelinekit.cli.common import state_folder
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.project import LOCAL, load
+from pipelinekit.spec.loading import load
+from pipelinekit.spec.project import LOCAL
 
 if TYPE_CHECKING:
     from pipelinekit.launch.deployment import Deployment

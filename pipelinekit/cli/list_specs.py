@@ -16,7 +16,7 @@ from pipelinekit.cli.common import (
     needed_metrics,
     paths_argument,
 )
-from pipelinekit.spec.models import StageSpec, WindowSpec
+from pipelinekit.spec.models.metric import StageSpec, WindowSpec
 
 Row = dict[str, str | int]
 

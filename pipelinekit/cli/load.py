@@ -120,7 +120,7 @@ def load(
 
 
 def _brokers(environment: str) -> str:
-    from pipelinekit.spec.project import load as load_project
+    from pipelinekit.spec.loading import load as load_project
 
     fallback = os.environ.get("KAFKA", "127.0.0.1:9092")
     try:

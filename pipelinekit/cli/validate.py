@@ -20,8 +20,9 @@ from pipelinekit.cli.common import (
 )
 from pipelinekit.cli.render import FORMATS
 from pipelinekit.diagnostics import Diagnostic, Report
-from pipelinekit.spec.models import ProjectSpec
-from pipelinekit.spec.project import LOCAL, PROJECT_FILE
+from pipelinekit.spec.layout import PROJECT_FILE
+from pipelinekit.spec.models.project import ProjectSpec
+from pipelinekit.spec.project import LOCAL
 from pipelinekit.spec.suppressions import UNUSED
 
 

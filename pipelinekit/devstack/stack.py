@@ -126,7 +126,7 @@ def state_folder(state: Path | None, environment: str, start: Path) -> Path:
 
 
 def _beside_project(start: Path) -> Path:
-    from pipelinekit.spec.project import find_root
+    from pipelinekit.spec.layout import find_root
 
     try:
         root = find_root(start)

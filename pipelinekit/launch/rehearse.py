@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelinekit.engine.ingest import Slice
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.expectation import Row
+from pipelinekit.runtime.outcome import Row
 
 if TYPE_CHECKING:
     from pipelinekit.runtime.beam.script import RunPipeline

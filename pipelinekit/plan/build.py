@@ -18,7 +18,7 @@ from pipelinekit.plan.model import (
 )
 from pipelinekit.spec.expressions.render import render
 from pipelinekit.spec.expressions.tree import Expression, fields_of
-from pipelinekit.spec.models import SourceSpec
+from pipelinekit.spec.models.source import SourceSpec
 from pipelinekit.spec.project import LOCAL, Project
 from pipelinekit.spec.resolve import Resolved, ResolvedMeasure, ResolvedMetric, ResolvedStage
 

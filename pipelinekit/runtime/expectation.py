@@ -8,52 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from pipelinekit.data import DeadLetter
-from pipelinekit.spec.models import Contains
+from pipelinekit.runtime.outcome import MATCHED_BY, OWN_NAMES, Outcome, Row, milliseconds
+from pipelinekit.runtime.restated import restated_letter, restated_row, restated_value
+from pipelinekit.spec.models.testing import Contains
 from pipelinekit.types import Kind, Type
 
 _TOLERANCE = 1e-9
-_OWN_NAMES = {"events": "_events", "late": "_late", "state": "_state"}
-_MATCHED_BY = ("window", "window_end", "grain")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    grain: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a scenario has come to; `instant` reads a time as the test writes it."""
-
-    rows: Sequence[Row]
-    letters: Sequence[tuple[DeadLetter, Mapping[str, Any]]]
-    key: tuple[str, ...]
-    measures: tuple[str, ...]
-    types: Mapping[str, Type]
-    finest: str
-    grains: tuple[str, ...]
-    id: str | None  # the source's field that names an event
-    watermark_ms: int
-    instant: Callable[[object], int]
-    zone: ZoneInfo
-
-    def state(self, row: Row) -> str:
-        if _ms(row.values["window_end"]) > self.watermark_ms:
-            return "provisional"
-        return "corrected" if row.values["_late"] else "final"
-
-    def value(self, row: Row, name: str) -> Any:
-        if name in self.key or name in self.measures:
-            return row.values[name]
-        if name == "state":
-            return self.state(row)
-        if name in ("window", "window_end"):
-            return row.values["window_start" if name == "window" else name]
-        return row.grain if name == "grain" else row.values[_OWN_NAMES.get(name, name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +65,7 @@ def compare_rows(
         if row is not None:  # of another key: the same place in the text
             left.remove(row)
             instead[place] = _changed(wanted[place], row, outcome)
-    unexpected = [_row_written(row, columns, outcome) for row in left]
+    unexpected = [restated_row(row, columns, outcome) for row in left]
     return Difference(_aligned(["", *columns], lines), instead, unexpected)
 
 
@@ -132,82 +94,17 @@ def compare_letters(expected: Sequence[Mapping[str, Any]], outcome: Outcome) -> 
         instead[place] = None if found is None else {"reason": found[0].reason.value}
         if found is not None:
             left.remove(found)
-    unexpected = [_letter_written(*item, outcome) for item in left]
+    unexpected = [restated_letter(*item, outcome) for item in left]
     return Difference("\n".join(lines), instead, unexpected)
 
 
 def _wrong(want: Mapping[str, Any], row: Row, outcome: Outcome) -> list[str]:
-    return [n for n in want if n not in _MATCHED_BY and not _matches(want, n, row, outcome)]
+    return [n for n in want if n not in MATCHED_BY and not _matches(want, n, row, outcome)]
 
 
 def _changed(want: Mapping[str, Any], row: Row, outcome: Outcome) -> dict[str, Any]:
     """What must be written in place of the wrong values."""
-    return {n: _written(row, n, want[n], outcome) for n in _wrong(want, row, outcome)}
-
-
-def _row_written(row: Row, columns: Sequence[str], outcome: Outcome) -> dict[str, Any]:
-    """The row as an expectation names it: its window and key, and what the others name."""
-    named = [c for c in columns if c not in (*_MATCHED_BY, *outcome.key)]
-    ends = "window_end" in columns or _has_other_end(row, outcome)
-    identity = ["window", *(["window_end"] if ends else []), *outcome.key]
-    grain = {} if row.grain == outcome.finest else {"grain": row.grain}
-    values = {name: _written(row, name, None, outcome) for name in (*identity, *named)}
-    return {"window": values.pop("window"), **grain, **values}
-
-
-def _has_other_end(row: Row, outcome: Outcome) -> bool:
-    """Whether another row differs from this one in nothing but the end of its window."""
-    names = ("window_start", *outcome.key)
-    same = [r for r in outcome.rows if r.grain == row.grain]
-    return any(
-        all(r.values[n] == row.values[n] for n in names)
-        and r.values["window_end"] != row.values["window_end"]
-        for r in same
-    )
-
-
-def _letter_written(
-    letter: DeadLetter, event: Mapping[str, Any], outcome: Outcome
-) -> dict[str, Any]:
-    """The letter as an expectation names it: by its text, its id or else all that it said."""
-    names = ["raw"] if "raw" in event else [outcome.id] if outcome.id is not None else list(event)
-    return {**{name: event.get(name) for name in names}, "reason": letter.reason.value}
-
-
-def _written(row: Row, name: str, was: Any, outcome: Outcome) -> Any:
-    """The row's value in the words of an expectation; a tolerance that was there stays."""
-    value = outcome.value(row, name)
-    if name in ("window", "window_end"):
-        return _time_written(value, row, name, outcome)
-    if isinstance(was, Mapping) and "approx" in was and value is not None:
-        return {**was, "approx": float(value)}
-    return _plainly(value)
-
-
-def _plainly(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return f"{value:f}"
-        case dt.datetime():
-            return f"{value.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-        case dt.date():
-            return value.isoformat()
-        case Mapping():
-            return {key: _plainly(item) for key, item in value.items()}
-        case list():
-            return [_plainly(item) for item in value]
-        case _:
-            return value
-
-
-def _time_written(value: dt.datetime, row: Row, name: str, outcome: Outcome) -> str:
-    """The shortest way to write a window's time that is read back as the same."""
-    local = value.astimezone(outcome.zone)
-    texts = [f"{local:%H:%M}", f"{local:%H:%M:%S}", f"{local:%Y-%m-%dT%H:%M:%S}"]
-    if name == "window" and "window_date" in row.values:
-        texts.insert(0, str(row.values["window_date"]))
-    same = (text for text in texts if outcome.instant(text) == _ms(value))
-    return next(same, str(_plainly(value)))
+    return {n: restated_value(row, n, want[n], outcome) for n in _wrong(want, row, outcome)}
 
 
 def _is_letter(want: Mapping[str, Any], letter: DeadLetter, event: Mapping[str, Any]) -> bool:
@@ -219,7 +116,7 @@ def _is_letter(want: Mapping[str, Any], letter: DeadLetter, event: Mapping[str, 
 
 
 def _unknown_fields(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> str | None:
-    known = {*outcome.key, *outcome.measures, *_MATCHED_BY, *_OWN_NAMES}
+    known = {*outcome.key, *outcome.measures, *MATCHED_BY, *OWN_NAMES}
     for want in wanted:
         for name in want:
             if name not in known:
@@ -241,10 +138,10 @@ def _is_same(want: Mapping[str, Any], row: Row, outcome: Outcome) -> bool:
 def _is_in_window(want: Mapping[str, Any], row: Row, outcome: Outcome) -> bool:
     if str(want.get("grain", outcome.finest)) != row.grain:
         return False
-    if outcome.instant(want["window"]) != _ms(row.values["window_start"]):
+    if outcome.instant(want["window"]) != milliseconds(row.values["window_start"]):
         return False
     end = want.get("window_end")
-    return end is None or outcome.instant(end) == _ms(row.values["window_end"])
+    return end is None or outcome.instant(end) == milliseconds(row.values["window_end"])
 
 
 def _matches(want: Mapping[str, Any], name: str, row: Row, outcome: Outcome) -> bool:
@@ -273,7 +170,7 @@ def _is_equal(
                 expected, actual, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE
             )
         case Kind.TIMESTAMP:
-            return instant(expected) == _ms(actual)
+            return instant(expected) == milliseconds(actual)
         case Kind.DATE:
             return str(expected) == str(actual)
         case Kind.LIST if kind is not None:
@@ -300,7 +197,7 @@ def _columns(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[str]
     named = dict.fromkeys(name for want in wanted for name in want)
     if not named:
         named = dict.fromkeys(("window", *outcome.key, *outcome.measures))
-    order = ("grain", "window", "window_end", *outcome.key, *outcome.measures, *_OWN_NAMES)
+    order = ("grain", "window", "window_end", *outcome.key, *outcome.measures, *OWN_NAMES)
     return [name for name in dict.fromkeys(order) if name in named]
 
 
@@ -343,7 +240,3 @@ def _aligned(head: Sequence[str], lines: Sequence[tuple[str, list[str]]]) -> str
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     )
-
-
-def _ms(moment: dt.datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -20,17 +20,12 @@ from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
 from pipelinekit.plan.model import MetricPlan, Plan, StagePlan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.expectation import (
-    Difference,
-    Outcome,
-    Row,
-    compare_letters,
-    compare_rows,
-)
+from pipelinekit.runtime.expectation import Difference, compare_letters, compare_rows
+from pipelinekit.runtime.outcome import Outcome, Row
 from pipelinekit.runtime.stage_rows import provisional_ms, stage_rows
 from pipelinekit.runtime.words import Message, ScenarioError, Words
 from pipelinekit.spec.document import Path
-from pipelinekit.spec.models import Contains, Step, TestSpec
+from pipelinekit.spec.models.testing import Contains, Step, TestSpec
 from pipelinekit.windows.base import Window
 
 _RESTART_BUCKETS, _RESTART_SHARDS = 3, 2

@@ -14,7 +14,7 @@ from pipelinekit.engine.ingest import Partial
 from pipelinekit.engine.panes import Metric, PaneStore
 from pipelinekit.plan.model import MetricPlan, SourcePlan, StagePlan
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.expectation import Row
+from pipelinekit.runtime.outcome import Row
 from pipelinekit.spec.expressions.tree import field_types
 from pipelinekit.spec.stages import ROW_SECONDS
 from pipelinekit.types import INT

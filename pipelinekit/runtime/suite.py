@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.coverage import Branch, Coverage
 from pipelinekit.runtime.scenario import Result, Through, run_test
-from pipelinekit.spec.models import TestSpec
+from pipelinekit.spec.models.testing import TestSpec
 
 # A process needs most of a second to start, and a test some milliseconds.
 _TESTS_A_PROCESS = 200

@@ -11,7 +11,7 @@ from pipelinekit.runtime.expectation import Difference
 from pipelinekit.runtime.scenario import Failure, Result, run_test
 from pipelinekit.spec.document import Document, Entries, Path, dotted, plain
 from pipelinekit.spec.edits import CannotEdit, Edit, Places, edited, flow
-from pipelinekit.spec.models import TestSpec
+from pipelinekit.spec.models.testing import TestSpec
 from pipelinekit.spec.project import LoadedTest
 from pipelinekit.spec.reading import read
 

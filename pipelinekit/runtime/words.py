@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.plan.model import SourcePlan
-from pipelinekit.spec.models import RawMessage
+from pipelinekit.spec.models.testing import RawMessage
 from pipelinekit.types import TIMESTAMP, Kind
 
 _TIME_OF_DAY = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 
 from pipelinekit.spec.document import Document, Entries, Items, Node, Path, Scalar, plain
 from pipelinekit.spec.edits import Edit, Places, edited
-from pipelinekit.spec.models import (
-    SINK_MODELS,
-    Model,
-    ProjectSpec,
-    SourceSpec,
-    TestFileSpec,
-    metric_model,
-)
+from pipelinekit.spec.models.metric import metric_model
+from pipelinekit.spec.models.project import ProjectSpec
+from pipelinekit.spec.models.sink import SINK_MODELS
+from pipelinekit.spec.models.source import SourceSpec
+from pipelinekit.spec.models.testing import TestFileSpec
+from pipelinekit.spec.models.values import Model
 from pipelinekit.spec.reading import read
 from pipelinekit.units import format_duration, parse_duration_ms
 

@@ -7,15 +7,12 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from pipelinekit.spec.models import (
-    RESERVED_SUFFIX,
-    MetricSpec,
-    ProjectSpec,
-    SinkSpec,
-    SourceSpec,
-    StageSpec,
-    TestFileSpec,
-)
+from pipelinekit.spec.models.metric import MetricSpec, StageSpec
+from pipelinekit.spec.models.project import ProjectSpec
+from pipelinekit.spec.models.sink import SinkSpec
+from pipelinekit.spec.models.source import SourceSpec
+from pipelinekit.spec.models.testing import TestFileSpec
+from pipelinekit.spec.models.values import RESERVED_SUFFIX
 from pipelinekit.spec.windows import WINDOW_KEYS
 from pipelinekit.units import format_duration
 
@@ -68,7 +65,7 @@ class _Schema(GenerateJsonSchema):
             return dict(_DURATION)
         if name == "_type":
             return dict(_TYPE)
-        if name == "_listed":
+        if name == "listed":
             inner = self.generate_inner(schema["schema"])
             item = inner["items"]
             one = self.get_schema_from_definitions(item["$ref"]) if "$ref" in item else item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelinekit.spec.document import Path, Scalar
-from pipelinekit.spec.models import KeySpec, MetricSpec, StageSpec
+from pipelinekit.spec.models.metric import KeySpec, MetricSpec, StageSpec
 from pipelinekit.spec.notes import Notes
 from pipelinekit.spec.resolved import ResolvedKey
 from pipelinekit.types import STRING, Kind, Type

@@ -14,7 +14,8 @@ from pipelinekit.spec.expressions.problems import SyntaxProblem
 from pipelinekit.spec.expressions.syntax import Node, parse
 from pipelinekit.spec.expressions.tree import WINDOW_SECONDS, Call, Expression
 from pipelinekit.spec.expressions.tree import Field as FieldRef
-from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec, StageSpec
+from pipelinekit.spec.models.metric import MeasureSpec, MetricSpec, StageSpec
+from pipelinekit.spec.models.source import SourceSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.resolved import ResolvedMeasure
 from pipelinekit.types import FLOAT, Type

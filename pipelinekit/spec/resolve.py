@@ -6,7 +6,8 @@ from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, Scalar
 from pipelinekit.spec.keys import keys_of
 from pipelinekit.spec.measures import measures_of
-from pipelinekit.spec.models import MetricSpec, SourceSpec
+from pipelinekit.spec.models.metric import MetricSpec
+from pipelinekit.spec.models.source import SourceSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.project import Loaded, Project
 from pipelinekit.spec.resolved import (

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.measures.base import Measure
 from pipelinekit.spec.expressions.tree import Expression
-from pipelinekit.spec.models import MeasureSpec, MetricSpec, SourceSpec, StageSpec
+from pipelinekit.spec.models.metric import MeasureSpec, MetricSpec, StageSpec
+from pipelinekit.spec.models.source import SourceSpec
 from pipelinekit.spec.project import Loaded, Project
 from pipelinekit.types import Type
 from pipelinekit.windows.base import Window

@@ -13,14 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from pipelinekit.diagnostics import Diagnostic, Span
 from pipelinekit.spec.document import Document, Entries, Path, dotted
-from pipelinekit.spec.unbuilt import (
-    NOT_BUILT,
-    NOT_BUILT_KINDS,
-    NOT_BUILT_VALUES,
-    without_unbuilt,
-)
+from pipelinekit.spec.unbuilt import without_unbuilt
 
-__all__ = ["NOT_BUILT", "NOT_BUILT_KINDS", "NOT_BUILT_VALUES", "dotted", "shaped"]
 NOTHING_FILLED: Mapping[Path, str | None] = MappingProxyType({})
 M = TypeVar("M", bound=BaseModel)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipelinekit.spec.keys import keys_of
 from pipelinekit.spec.measures import measures_of
-from pipelinekit.spec.models import StageSpec
+from pipelinekit.spec.models.metric import StageSpec
 from pipelinekit.spec.notes import Notes, nearest
 from pipelinekit.spec.project import Loaded, Project
 from pipelinekit.spec.resolved import ResolvedMetric, ResolvedStage

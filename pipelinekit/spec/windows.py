@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from pipelinekit.spec.document import Entries, Path
-from pipelinekit.spec.models import MetricSpec, WindowSpec
+from pipelinekit.spec.models.metric import MetricSpec, WindowSpec
 from pipelinekit.spec.notes import Notes
 from pipelinekit.units import DAY_MS, WEEK_MS, format_duration, parse_duration_ms
 from pipelinekit.windows.base import Window

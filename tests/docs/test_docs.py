@@ -19,14 +19,11 @@ from pipelinekit.cli.main import VERBS, cli
 from pipelinekit.diagnostics import Diagnostic, Severity
 from pipelinekit.plan.build import build
 from pipelinekit.runtime.scenario import run_test
-from pipelinekit.spec.models import (
-    ClickHouseSinkSpec,
-    MetricSpec,
-    Model,
-    SourceSpec,
-    StageSpec,
-)
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
+from pipelinekit.spec.models.metric import MetricSpec, StageSpec
+from pipelinekit.spec.models.sink import ClickHouseSinkSpec
+from pipelinekit.spec.models.source import SourceSpec
+from pipelinekit.spec.models.values import Model
 from pipelinekit.spec.resolve import Resolved, resolve
 
 ROOT = Path(__file__).parents[2]

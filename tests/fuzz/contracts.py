@@ -21,6 +21,7 @@ from pipelinekit.plan.build import build
 from pipelinekit.plan.codec import decode, encode
 from pipelinekit.plan.render import render as render_plan
 from pipelinekit.runtime.scenario import run_test
+from pipelinekit.spec.decoding import BYTES_MAX
 from pipelinekit.spec.document import Document, Entries, Items, Node
 from pipelinekit.spec.expressions.parse import parse_expression, parse_measure
 from pipelinekit.spec.expressions.render import render
@@ -28,7 +29,7 @@ from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.to_sql import to_bigquery, to_clickhouse
 from pipelinekit.spec.findings import pages
 from pipelinekit.spec.formatting import NotFormatted, formatted
-from pipelinekit.spec.reading import BYTES_MAX, DEPTH_MAX, NODES_MAX, read
+from pipelinekit.spec.reading import DEPTH_MAX, NODES_MAX, read
 from pipelinekit.types import (
     BOOL,
     DATE,

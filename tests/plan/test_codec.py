@@ -15,7 +15,7 @@ from pipelinekit.plan.build import build
 from pipelinekit.plan.codec import decode, encode
 from pipelinekit.plan.model import Plan
 from pipelinekit.spec.expressions.tree import Literal
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
 from pipelinekit.types import decimal_type
 from pipelinekit.windows.tumbling import CalendarTumbling

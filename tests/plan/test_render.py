@@ -9,7 +9,7 @@ import pytest
 
 from pipelinekit.plan.build import build
 from pipelinekit.plan.render import render
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
 from tests.spec.projects import METRIC, check, make_project
 

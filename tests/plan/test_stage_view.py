@@ -22,7 +22,7 @@ from pipelinekit.devstack.clickhouse import ClickHouse
 from pipelinekit.plan.build import build
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import sink_schemas, tables_of
-from pipelinekit.runtime.expectation import Row
+from pipelinekit.runtime.outcome import Row
 from pipelinekit.runtime.stage_rows import stage_rows
 from tests.plan.projects import resolved
 

@@ -27,7 +27,7 @@ from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.recorded import from_file
 from pipelinekit.runtime.simulation import LATENESS_MS, Advice, Fate, simulate
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
 from tests.spec.projects import METRIC, check, make_project
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelinekit import checks
 from pipelinekit.diagnostics import Diagnostic
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import Resolved, resolve
 from pipelinekit.spec.suppressions import suppress
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipelinekit.spec.decoding import BYTES_MAX
 from pipelinekit.spec.document import Document
-from pipelinekit.spec.reading import BYTES_MAX, NODES_MAX, read
+from pipelinekit.spec.reading import NODES_MAX, read
 
 
 def codes(document: Document) -> list[str]:

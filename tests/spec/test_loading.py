@@ -9,7 +9,7 @@ import pytest
 from pipelinekit.diagnostics import Severity
 from pipelinekit.errors import UsageError
 from pipelinekit.spec.layout import find_root
-from pipelinekit.spec.project import load
+from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
 from tests.spec.projects import METRIC, PROJECT, SINK, SOURCE, check, make_project
 

@@ -27,6 +27,11 @@ _BINARY = {
 _NOT_POWER, _SIGN_POWER = 3, 8
 _POSTFIX = frozenset(("is", "in", "between", "like", "not"))
 _TYPED_TEXTS = ("timestamp", "date")
+_CASE = "write case when condition then value else value end"
+_CAST = "write cast(x as int)"
+_NOT = "write x not in (…), x not between a and b, or x not like '…'"
+# After these no value is wanted; after all other operators and keywords one is.
+_COMPLETE = frozenset((")", "]", "null", "true", "false", "end"))
 _FOREIGN_WORDS = {
     "select": "write an expression over the fields of one event",
     "from": "write an expression over the fields of one event",
@@ -68,7 +73,8 @@ def parse(text: str) -> Node:
     """The syntax tree of one whole expression. Raises SyntaxProblem."""
     tokens = tokenize(text)
     if not tokens:
-        raise SyntaxProblem("the expression is empty", 0, len(text))
+        help = "write one, such as kind = 'view'"
+        raise SyntaxProblem("the expression is empty", 0, len(text), help)
     parser = _Parser(tokens, len(text))
     node = parser.expression(0)
     parser.expect_end()
@@ -146,7 +152,8 @@ class _Parser:
             case "operator", "[":
                 items, end = self._list("]")
                 if not items:
-                    raise SyntaxProblem("the list is empty", token.start, end)
+                    help = "put at least one value in, as in [100, 500]"
+                    raise SyntaxProblem("the list is empty", token.start, end, help)
                 return _call("list", "[", tuple(items), token.start, end)
             case "operator", "-":
                 operand = self.expression(_SIGN_POWER)
@@ -172,7 +179,7 @@ class _Parser:
         self._at += 1
         is_negated = token.text == "not"
         if is_negated:
-            token = self._next("in, between or like")
+            token = self._next("in, between or like", _NOT)
         match token.kind, token.text:
             case "keyword", "is" if not is_negated:
                 is_negated = self._take("not") is not None
@@ -182,7 +189,8 @@ class _Parser:
                 self._expect("(", "write x in ('a', 'b')")
                 items, end = self._list()
                 if not items:
-                    raise SyntaxProblem("the list of in (…) is empty", token.start, end)
+                    message = "the list of in (…) is empty"
+                    raise SyntaxProblem(message, token.start, end, "write x in ('a', 'b')")
                 node = _call("operator", "in", (left, *items), left.start, end)
             case "keyword", "between":
                 low = self.expression(_COMPARISON)
@@ -193,7 +201,7 @@ class _Parser:
                 pattern = self.expression(_COMPARISON)
                 node = _call("operator", "like", (left, pattern), left.start, pattern.end)
             case _:
-                raise self._unexpected(token)
+                raise self._unexpected(token, _NOT)
         self._refuse_chain()
         return _call("operator", "not", (node,), node.start, node.end) if is_negated else node
 
@@ -224,26 +232,24 @@ class _Parser:
         return _call("function", "extract", (unit, time), token.start, close.end)
 
     def _case(self, token: Token) -> Node:
-        usage = "write case when condition then value else value end"
         parts: list[Node] = []
         while self._take("when"):
             parts.append(self.expression(0))
-            self._expect("then", usage)
+            self._expect("then", _CASE)
             parts.append(self.expression(0))
         if not parts:
-            self._expect("when", usage)
+            self._expect("when", _CASE)
         if self._take("else"):
             parts.append(self.expression(0))
-        end = self._expect("end", usage)
+        end = self._expect("end", _CASE)
         if len(parts) % 2 == 0:
             parts.append(Node("null", "null", (), end.start, end.end))
         return _call("operator", "case", tuple(parts), token.start, end.end)
 
     def _cast(self, token: Token) -> Node:
-        usage = "write cast(x as int)"
-        self._expect("(", usage)
+        self._expect("(", _CAST)
         operand = self.expression(0)
-        self._expect("as", usage)
+        self._expect("as", _CAST)
         first = last = self._next("a type")
         words, depth = [first.text], 0
         while (after := self._peek()) and (depth > 0 or after.text != ")"):
@@ -251,7 +257,7 @@ class _Parser:
             words.append(after.text)
             last = after
             self._at += 1
-        close = self._expect(")", usage)
+        close = self._expect(")", _CAST)
         target = Node("name", "".join(words).lower(), (), first.start, last.end)
         return _call("operator", "cast", (operand, target), token.start, close.end)
 
@@ -282,30 +288,48 @@ class _Parser:
     def _expect(self, text: str, help: str | None = None) -> Token:
         if token := self._take(text):
             return token
-        found = self._next(shown(text), help)
+        is_closing = text in (")", "]")
+        found = self._next(shown(text), f"close the bracket with {text}" if is_closing else help)
         if problem := self._foreign(found):
             raise problem
         message = f"{shown(text)} was expected before {shown(found.text)}"
+        if help is None and is_closing:
+            help = f"put an operator, a comma or {text} before it"
         raise SyntaxProblem(message, found.start, found.end, help)
 
     def _next(self, wanted: str, help: str | None = None) -> Token:
         token = self._peek()
         if token is None:
             start = max(self._length - 1, 0)
+            help = help or f"put a value after {shown(self._tokens[-1].text)}"
             raise SyntaxProblem(f"{wanted} is missing at the end", start, self._length, help)
         self._at += 1
         return token
 
-    def _unexpected(self, token: Token) -> SyntaxProblem:
+    def _unexpected(self, token: Token, help: str | None = None) -> SyntaxProblem:
         if problem := self._foreign(token):
             return problem
-        help = None
-        if token.text == "*":
-            help = "count all events with count()"
-        elif token.text == "not":
-            help = "put not (…) in brackets"
         message = f"{shown(token.text)} was not expected here"
-        return SyntaxProblem(message, token.start, token.end, help)
+        return SyntaxProblem(message, token.start, token.end, help or self._way_out(token))
+
+    def _way_out(self, token: Token) -> str:
+        """What to do about a token that can't stand where it does."""
+        at = self._tokens.index(token)
+        before = self._tokens[at - 1] if at > 0 else None
+        word = token.text if token.kind in ("operator", "keyword") else ""
+        if word == "not":
+            return "put not (…) in brackets"
+        if word in ("when", "then", "else", "end"):
+            return _CASE
+        if word == "as":
+            return _CAST
+        if before is None or _wants_value(before):
+            return _before_value(before, token)
+        if word in (")", "]"):
+            return "delete it, or open the bracket before"
+        if word == ",":
+            return "delete it: one expression stands here"
+        return "put an operator before it, such as and, = or +"
 
     def _foreign(self, token: Token) -> SyntaxProblem | None:
         """A word of SQL that the language lacks, at the token or just before it."""
@@ -316,6 +340,22 @@ class _Parser:
                 message = f"{shown(candidate.text)} is not part of the language"
                 return SyntaxProblem(message, candidate.start, candidate.end, help)
         return None
+
+
+def _wants_value(token: Token) -> bool:
+    return token.kind in ("operator", "keyword") and token.text not in _COMPLETE
+
+
+def _before_value(before: Token | None, token: Token) -> str:
+    """What to do about a token where a value is wanted; `before` is what wants it."""
+    after_bracket = before is None or before.text == "("
+    if token.text == "*" and after_bracket:
+        return "count all events with count()"
+    if before is not None and before.text in _BINARY and token.text in _BINARY:
+        return "delete one of the two, or put a value between them"
+    if token.text == ")" and after_bracket:
+        return "put an expression between the brackets"
+    return f"put a value before {shown(token.text)}"
 
 
 def _call(kind: str, value: str, arguments: tuple[Node, ...], start: int, end: int) -> Node:

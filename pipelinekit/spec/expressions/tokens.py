@@ -59,7 +59,7 @@ def tokenize(text: str) -> list[Token]:
     if bad := _UNSTORABLE.search(text):
         name = f"U+{ord(bad[0]):04X}"
         message = f"the character {name} can't be part of an expression"
-        raise SyntaxProblem(message, bad.start(), bad.end())
+        raise SyntaxProblem(message, bad.start(), bad.end(), "delete it")
     tokens = []
     at = 0
     while found := _TOKEN.match(text, at):

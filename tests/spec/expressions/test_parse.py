@@ -258,10 +258,35 @@ def test_all_problems_are_found_at_once() -> None:
         ("date_trunc('hours', occurred_at)", "did you mean hour?"),
         ("round(load_ms, 1, 2)", "write round(x, digits)"),
         ("1 = 2 = 3", "join comparisons with and, or put one in brackets"),
+        ("is_bot and and is_new", "delete one of the two, or put a value between them"),
+        ("load_ms + * 2", "delete one of the two, or put a value between them"),
+        ("and is_bot", 'put a value before "and"'),
+        ("is_bot and", 'put a value after "and"'),
+        ("(is_bot and )", 'put a value before ")"'),
+        ("count(*)", "count all events with count()"),
+        ("()", "put an expression between the brackets"),
+        ("(load_ms", "close the bracket with )"),
+        ("load_ms)", "delete it, or open the bracket before"),
+        ("length(country device)", "put an operator, a comma or ) before it"),
+        ("is_bot is_new", "put an operator before it, such as and, = or +"),
+        ("load_ms, 1", "delete it: one expression stands here"),
+        ("is_bot then 1", "write case when condition then value else value end"),
+        ("cast(load_ms int)", "write cast(x as int)"),
+        ("load_ms not 1", "write x not in (…), x not between a and b, or x not like '…'"),
+        ("load_ms in ()", "write x in ('a', 'b')"),
+        ("", "write one, such as kind = 'view'"),
     ],
 )
 def test_help_names_the_next_step(text: str, help: str) -> None:
     assert parse_expression(text, FIELDS).problems[0].help == help
+
+
+@pytest.mark.parametrize("text", [text for text, code, _ in BAD if code == "PK200"])
+def test_what_is_no_expression_comes_with_a_next_step_unless_it_is_only_too_much(text: str) -> None:
+    (problem,) = parse_expression(text, FIELDS).problems
+
+    is_too_much = "levels deep" in problem.message or "are the most" in problem.message
+    assert (problem.help is None) == is_too_much
 
 
 def test_hostile_names_stay_short_in_messages_and_are_reported_twenty_at_most() -> None:

@@ -55,6 +55,8 @@ def _in_process(
 
     latest = start_from == "latest"
     begin = begin_anew(plan, None, latest=latest, until_end=until_end, shards=shards or 1)
+    for note in begin.notes:
+        say(f"note: {note}")
     if runner == "direct":
         direct.run(begin.job)
     else:

@@ -15,7 +15,7 @@ from pipelinekit.plan.diff import verdict
 from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.epoch import greatest_epoch
-from pipelinekit.runtime.floors import continued, fresh
+from pipelinekit.runtime.floors import continued, fresh, fresh_notes, latest_ms
 from pipelinekit.runtime.outside import make_sink, make_source
 from pipelinekit.units import DAY_MS
 
@@ -50,9 +50,9 @@ def begin_anew(
         buckets=buckets,
         epoch=1 + max(_epoch_of_rows(plan), 0 if before is None else before.epoch),
         stop_at={p: end for p, (_, end) in bounds.items()} if until_end else None,
-        metrics=fresh(plan, _after(plan, now_ms) if latest else NO_TIME),
+        metrics=fresh(plan, latest_ms(plan.source, now_ms) if latest else NO_TIME),
     )
-    return Begin(job, topic_id)
+    return Begin(job, topic_id, fresh_notes(job.metrics))
 
 
 def begin_from(
@@ -86,7 +86,7 @@ def begin_from(
         plan,
         before.plan,
         before.metrics,
-        after_ms=_after(plan, now_ms),
+        after_ms=latest_ms(plan.source, now_ms),
         # The runner has the watermark; what closed a day ago by the clock is over.
         watermark_ms=now_ms - DAY_MS,
     )
@@ -117,10 +117,6 @@ def _epoch_of_rows(plan: Plan) -> int:
     finally:
         for sink in sinks.values():
             sink.close()
-
-
-def _after(plan: Plan, now_ms: int) -> int:
-    return now_ms + plan.source.max_future_skew_ms
 
 
 def _refuse_incompatible(plan: Plan, before: Plan) -> None:

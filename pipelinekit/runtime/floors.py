@@ -44,6 +44,23 @@ class Continued:
     notes: tuple[str, ...]
 
 
+def latest_ms(source: SourcePlan, now_ms: int) -> int:
+    """The greatest time that an event may have that is on the log already, and is accepted.
+
+    Windows that start later are whole for who reads from the end of the log.
+    """
+    return now_ms + source.max_future_skew_ms
+
+
+def fresh_notes(metrics: Mapping[str, MetricState]) -> tuple[str, ...]:
+    """In words from where on metrics without a past count; nothing for those that count all."""
+    return tuple(
+        f"metric {name} counts {_when(state.floor_ms)}"
+        for name, state in sorted(metrics.items())
+        if state.floor_ms != NO_TIME
+    )
+
+
 def fresh(plan: Plan, after_ms: int) -> dict[str, MetricState]:
     """Metrics without a past. Windows up to the boundary after `after_ms` don't count."""
     return {m.name: _state(m, floor_after(m, after_ms)) for m in plan.metrics}

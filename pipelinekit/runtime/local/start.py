@@ -16,7 +16,7 @@ from pipelinekit.errors import Refused, UsageError
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.epoch import greatest_epoch
-from pipelinekit.runtime.floors import continued, continued_ledger, fresh
+from pipelinekit.runtime.floors import continued, continued_ledger, fresh, fresh_notes, latest_ms
 from pipelinekit.runtime.local.checkpoint import CheckpointStore
 from pipelinekit.runtime.local.options import RunOptions, StartFrom
 from pipelinekit.runtime.local.shard import Message, Shard, shard_partitions
@@ -70,7 +70,7 @@ def begin(
     return fresh_start(
         plan,
         positions={p: end if latest else first for p, (first, end) in offsets.items()},
-        floor_after_ms=now_ms if latest else NO_TIME,
+        floor_after_ms=latest_ms(plan.source, now_ms) if latest else NO_TIME,
         epoch=epoch,
         shards=options.shards or 1,
         buckets=options.buckets,
@@ -102,7 +102,7 @@ def fresh_start(
         messages_read=dict.fromkeys(positions, 0),
         metrics=fresh(plan, floor_after_ms),
     )
-    return Start(state)
+    return Start(state, fresh_notes(state.metrics))
 
 
 def resumed(plan: Plan, stored: JobState, topic_id: str, buckets: int) -> Start:

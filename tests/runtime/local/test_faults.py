@@ -19,6 +19,7 @@ from pipelinekit.devstack.clickhouse import running_clickhouse
 from pipelinekit.devstack.kafka import running_kafka
 from pipelinekit.errors import Refused, Unreachable
 from pipelinekit.plan.tables import tables_of
+from pipelinekit.runtime.local.options import StartFrom
 from pipelinekit.runtime.local.runner import LocalRunner
 from pipelinekit.windows.tumbling import Tumbling
 from tests import plans
@@ -195,6 +196,32 @@ def test_event_after_an_idle_raise_is_late_or_dead_but_never_both(job: Job) -> N
     assert status.ledger.get("counts", Outcome.TOO_LATE) == 1
     assert status.ledger.get("counts", Outcome.COUNTED) == 1
     assert status.imbalances == []
+
+
+def test_from_latest_no_window_counts_that_an_event_before_it_may_lie_in(job: Job) -> None:
+    source = plans.source(
+        topic=job.topic, brokers=job.brokers, dead_letters=job.letters, max_future_skew_ms=2_000
+    )
+    short = plans.metric("counts", COUNT.measures, key=["country"], window=Tumbling(500))
+    job.plan = type(job.plan)("events", "local", source, (short,), ())
+    base = events(1)[0]
+    began_ms = time.time_ns() // 1_000_000
+    ahead = base | {"t": began_ms + 1_500}  # by its producer's clock
+    send(job.brokers, job.topic, [ahead])
+    with Running(job.runner(start_from=StartFrom.LATEST)) as run:
+        assert run.runner.started.wait(10)
+        send(job.brokers, job.topic, [ahead])  # alone in its row it would look whole
+
+        def counts_live_events() -> bool:
+            send(job.brokers, job.topic, [base | {"t": time.time_ns() // 1_000_000}])
+            return bool(job.rows("counts_500ms"))
+
+        until(counts_live_events)
+    assert run.error is None
+    assert min(start for _, start in job.rows("counts_500ms")) >= began_ms + 2_000
+    assert run.runner.status.ledger.get("counts", Outcome.BEFORE_START) > 1
+    (note,) = run.runner.status.notes
+    assert note.startswith("metric counts counts windows from ")
 
 
 def test_missing_dead_letter_topic_is_refused_by_name(job: Job) -> None:

@@ -104,7 +104,7 @@ def _project(paths: tuple[Path, ...], environment: str) -> Iterator[Finding]:
 def _outside(plan: object) -> Iterator[Finding]:
     from pipelinekit.connectors.kafka import topics
     from pipelinekit.plan.model import Plan
-    from pipelinekit.runtime.outside import make_admin, make_sink
+    from pipelinekit.runtime.outside import make_admin, make_dead_letters, make_sink
 
     assert isinstance(plan, Plan)
     source = plan.source
@@ -127,6 +127,12 @@ def _outside(plan: object) -> Iterator[Finding]:
         there = topics.describe(admin, source.topic)
         size = topics.BROKER_MESSAGE_BYTES_MAX if there is None else there.message_bytes_max
         drift = topics.drift(info, topics.dead_letters_topic(info.name, size))
+        queue = make_dead_letters(source)
+        assert queue is not None
+        try:
+            queue.check()
+        finally:
+            queue.close()
         return f"at {source.brokers}" + "".join(f"; note: {text}" for text in drift)
 
     yield _asked(f"topic {source.topic}", topic)

@@ -113,6 +113,10 @@ class Sink(Protocol):
 class DeadLetterQueue(Protocol):
     """Where refused events go, byte for byte, at least once."""
 
+    def check(self) -> str:
+        """What answers there. Raises Unreachable, or Refused if nothing could be written."""
+        ...
+
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Hand over; blocks when the queue is full. Not yet delivered on return."""
         ...

@@ -38,7 +38,10 @@ class Outside:
 
 @contextmanager
 def opened(plan: Plan, stop: threading.Event | None = None) -> Iterator[Outside]:
-    """All of it, closed at the end. Raises Unreachable or Refused, UsageError for a secret."""
+    """All of it, closed at the end. Raises Unreachable or Refused, UsageError for a secret.
+
+    What is asked for only when it is needed is asked now: whether dead letters can be written.
+    """
     with ExitStack() as stack:
         source = make_source(plan.source)
         stack.callback(source.close)
@@ -50,6 +53,7 @@ def opened(plan: Plan, stop: threading.Event | None = None) -> Iterator[Outside]
         letters = make_dead_letters(plan.source)
         if letters is not None:
             stack.callback(letters.close)
+            letters.check()
         yield Outside(source, sinks, letters)
 
 

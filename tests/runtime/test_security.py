@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AclOperation, AdminClient, NewTopic
 
 from pipelinekit.connectors.base import Budget
 from pipelinekit.connectors.kafka.security import Security
@@ -163,6 +163,29 @@ def test_a_broker_of_another_name_is_refused_unless_told_otherwise(broker: Secur
 def test_a_client_without_security_gets_no_answer_and_a_hint(broker: SecuredKafka) -> None:
     with pytest.raises(Unreachable, match="did not answer"):
         KafkaSource(broker.sasl, "events").bounds()
+
+
+def test_dead_letters_that_may_not_be_written_are_refused_before_the_run(
+    broker: SecuredKafka,
+) -> None:
+    security = {"sasl": SASL, "tls": {"ca": str(broker.ca)}}
+    plan = plan_of(broker.sasl, security, "guarded")
+    make_ready(plan)
+    with opened(plan):
+        pass  # without rules it is everybody's
+    broker.allow(USER, AclOperation.DESCRIBE, "guarded")
+    wait_for(lambda: not may_open(plan))
+    with pytest.raises(Refused, match='topic "guarded" on Kafka') as caught, opened(plan):
+        pytest.fail("opened without a right to write dead letters")
+    assert "Write" in str(caught.value.help)
+
+
+def may_open(plan: Plan) -> bool:
+    try:
+        with opened(plan):
+            return True
+    except Refused:
+        return False
 
 
 def test_a_secret_that_is_not_set_is_named(

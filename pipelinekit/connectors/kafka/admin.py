@@ -74,11 +74,15 @@ def client_config(brokers: str, security: Security | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A topic's shape. A topic deleted and made anew has another `topic_id`."""
+    """A topic's shape. A topic deleted and made anew has another `topic_id`.
+
+    `is_writable`: whether the cluster lets us write to it.
+    """
 
     topic_id: str
     partitions: tuple[int, ...]
     replication: int
+    is_writable: bool
 
 
 class KafkaAdmin:
@@ -100,13 +104,18 @@ class KafkaAdmin:
 
     def layout(self, topic: str) -> Layout | None:
         """The topic's identity and partitions, None if there is no such topic. Never creates it."""
+        from confluent_kafka.admin import AclOperation
+
         described = self._describe(topic)
         if described is None:
             return None
+        # A cluster without access control lists every operation, a broker before 2.3 none.
+        allowed = described.authorized_operations
         return Layout(
             topic_id=str(described.topic_id),
             partitions=tuple(sorted(p.id for p in described.partitions)),
             replication=min(len(p.replicas) for p in described.partitions),
+            is_writable=allowed is None or AclOperation.WRITE in allowed,
         )
 
     def bounds(self, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
@@ -199,7 +208,9 @@ class KafkaAdmin:
 
         def ask() -> Any | None:
             futures = self._admin().describe_topics(
-                TopicCollection([topic]), request_timeout=self._seconds
+                TopicCollection([topic]),
+                request_timeout=self._seconds,
+                include_authorized_operations=True,
             )
             try:
                 return futures[topic].result()

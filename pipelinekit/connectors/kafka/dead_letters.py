@@ -47,9 +47,16 @@ class KafkaDeadLetters:
         self._refused: Refused | None = None
 
     def check(self) -> str:
-        """What answers there. Raises Unreachable, or Refused if the topic is missing."""
-        if self._admin.layout(self.topic) is None:
+        """What answers there. Raises Unreachable, or Refused where nothing could be written."""
+        layout = self._admin.layout(self.topic)
+        if layout is None:
             raise missing_topic(self.brokers, self.topic)
+        if not layout.is_writable:
+            raise Refused(
+                f'topic "{self.topic}" on Kafka at {self.brokers} takes no dead letters from us: '
+                "the cluster doesn't let us write to it",
+                help="let us: an ACL that allows Write on the topic",
+            )
         return f'topic "{self.topic}" on Kafka at {self.brokers}'
 
     def write(self, letters: Sequence[DeadLetter]) -> None:

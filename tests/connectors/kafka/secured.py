@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka.admin import AclOperation
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -77,6 +78,10 @@ class SecuredKafka(Kafka):
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.secure.scram-sha-512.sasl.jaas.config": _SCRAM,
             "listener.name.mutual.ssl.client.auth": "required",
+            # A topic without rules of its own is everybody's.
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "true",
+            "super.users": "User:ANONYMOUS",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.files / "server.pem"),
             "ssl.truststore.type": "PEM",
@@ -97,6 +102,23 @@ class SecuredKafka(Kafka):
         information = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         wanted = UserScramCredentialUpsertion(USER, information, PASSWORD.encode())
         admin.alter_user_scram_credentials([wanted])[USER].result()
+
+    def allow(self, user: str, operation: AclOperation, topic: str) -> None:
+        """Let the user do this with the topic, and nobody anything else with it."""
+        from confluent_kafka.admin import (
+            AclBinding,
+            AclPermissionType,
+            AdminClient,
+            ResourcePatternType,
+            ResourceType,
+        )
+
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        rule = AclBinding(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{user}", "*",
+            operation, AclPermissionType.ALLOW,
+        )  # fmt: skip
+        admin.create_acls([rule])[rule].result()
 
 
 def _signed(

@@ -11,6 +11,7 @@ from typing import Any
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.spec.document import Path, dotted
+from pipelinekit.spec.expressions.tree import STATE_SUFFIX
 from pipelinekit.spec.models.testing import PARTITION_MAX, Contains, Expected, Step
 from pipelinekit.spec.project import LoadedTest
 from pipelinekit.spec.resolve import Resolved, ResolvedMetric, ResolvedStage
@@ -106,6 +107,7 @@ class ExpectationsNameColumns:
             grains = [grain.suffix for grain in metric.grains]
             columns = [k.name for k in metric.key]
             columns += [m.name for m in metric.measures if not m.spec.hidden]
+            columns += [m.name + STATE_SUFFIX for m in metric.measures if m.spec.state]
             for path, row in _rows(test):
                 for name in row.keys() - {*columns, *_MATCHED_BY, *_OF_ROWS}:
                     message = f'a row has no "{name[:60]}"'

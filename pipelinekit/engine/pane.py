@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from pipelinekit.engine.compile import StateColumn
-from pipelinekit.engine.ranks import codes_of, merged_ranks, ranks_of
 from pipelinekit.measures.base import INT64_MAX, INT64_MIN, OVER, Accumulator, Merge
+from pipelinekit.measures.ranks import codes_of, merged_ranks, ranks_of
 from pipelinekit.types import Kind
 
 _CAPACITY_MIN = 16
@@ -378,7 +378,7 @@ def from_state(name: str, values: np.ndarray, accumulator: Accumulator) -> pl.Se
             counted = pl.Struct({"value": kind, "count": pl.Int64()})
             return pl.Series(name, pairs, dtype=pl.List(counted))
         case Merge.RANKS:
-            codes = [None if v is None else codes_of(v) for v in values]
+            codes = [None if v is None else codes_of(v).tolist() for v in values]
             return pl.Series(name, codes, dtype=pl.List(kind))
         case _:
             return pl.Series(name, values.tolist(), dtype=kind)

@@ -100,6 +100,7 @@ class RowBuilder:
 
     def _results(self, changed: Sequence[Changed], starts: np.ndarray) -> dict[str, pa.Array]:
         results: dict[str, pa.Array] = {}
+        states: dict[str, pa.Array] = {}
         for compiled in self._measures:
             state = {
                 column.accumulator.name: np.concatenate(
@@ -113,9 +114,15 @@ class RowBuilder:
                 count = pc.sum(overflowed(state, result)).as_py() or 0
                 self.overflows += Counter({compiled.plan.name: count})
             floor = self._floors.get(compiled.plan.name)
-            if floor is not None and (starts < floor).any():
-                result = pc.if_else(pa.array(starts < floor), None, result)
+            is_before = None if floor is None else pa.array(starts < floor)
+            if is_before is not None:
+                result = pc.if_else(is_before, None, result)
             results[compiled.plan.name] = result
+            if compiled.plan.state is not None:
+                kept = compiled.measure.state(state)  # type: ignore[attr-defined]
+                if is_before is not None:
+                    kept = pc.if_else(is_before, None, kept)
+                states[compiled.plan.state_column] = kept
         if self._derived:
             lengths = np.concatenate([part.lengths for part in changed])
             frame = pl.DataFrame({name: pl.from_arrow(a) for name, a in results.items()})
@@ -123,7 +130,7 @@ class RowBuilder:
             for level in self._derived:
                 frame = frame.with_columns(**level)
                 results |= {name: frame[name].to_arrow() for name in level}
-        return results
+        return results | states
 
     def _dates(self, starts: pa.Array) -> pa.Array:
         local = pl.Series(pl.from_arrow(starts)).dt.convert_time_zone(self._window.timezone)

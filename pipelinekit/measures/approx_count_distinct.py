@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pipelinekit.measures.base import Accumulator, Inputs, Merge, Signature
 from pipelinekit.measures.numbers import require_scalar
-from pipelinekit.types import INT, Kind, Type
+from pipelinekit.measures.ranks import codes_of
+from pipelinekit.types import INT, Kind, Type, list_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ class ApproxCountDistinct:
     name = "approx_count_distinct"
     summary = "how many different values, within 2 %"
     signature = Signature(arguments=("x",))
+    state_type = list_type(INT)
 
     def result_type(self, arguments: Sequence[Type]) -> Type:
         require_scalar(self.name, arguments)
@@ -65,6 +67,16 @@ class ApproxCountDistinct:
         import pyarrow as pa
 
         return pa.array([round(_estimate(ranks)) for ranks in columns["registers"]], pa.int64())
+
+    def state(self, columns: Mapping[str, np.ndarray]) -> pa.Array:
+        """The codes of the registers that are taken, in order."""
+        import numpy as np
+        import pyarrow as pa
+
+        codes = [np.zeros(0, np.int64) if r is None else codes_of(r) for r in columns["registers"]]
+        ends = np.cumsum([0, *map(len, codes)], dtype=np.int32)
+        values = np.concatenate(codes) if codes else np.zeros(0, np.int64)
+        return pa.ListArray.from_arrays(ends, pa.array(values))
 
 
 def _codes_of_numbers(values: pl.Series) -> pl.Series:

@@ -19,8 +19,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pipelinekit.measures.base import Accumulator, Inputs, Merge, Signature
-from pipelinekit.measures.numbers import require_numeric
-from pipelinekit.types import FLOAT, INT, Type
+from pipelinekit.measures.numbers import object_array, require_numeric
+from pipelinekit.types import FLOAT, INT, Type, counted_type, list_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,7 @@ class ApproxQuantile:
     signature = Signature(
         arguments=("x", "q"), constants=1, example="approx_quantile(load_ms, 0.95)"
     )
+    state_type = list_type(counted_type(INT))
 
     def with_constants(self, constants: Sequence[object]) -> ApproxQuantile:
         (q,) = constants
@@ -76,6 +77,14 @@ class ApproxQuantile:
         import pyarrow as pa
 
         return pa.array([_at_rank(counts, self.q) for counts in columns["buckets"]], pa.float64())
+
+    def state(self, columns: Mapping[str, np.ndarray]) -> pa.Array:
+        """Buckets with their counts, in order of bucket."""
+        found = [
+            [{"value": bucket, "count": count} for bucket, count in sorted((counts or {}).items())]
+            for counts in columns["buckets"]
+        ]
+        return object_array(found, self.state_type)
 
 
 def _at_rank(counts: dict[int, int] | None, q: float) -> float | None:

@@ -106,7 +106,8 @@ class Measure(Protocol):
 
     One with constants has `with_constants(values) -> Measure` too, which raises ValueError with the
     rule that a value breaks; the other methods are then asked of what it gives. One whose result
-    can be null because it outgrew `max_values` or its type has `overflowed(columns, result)`.
+    can be null because it outgrew `max_values` or its type has `overflowed(columns, result)`. A
+    sketch has `state_type` and `state(columns)`.
     """
 
     @property
@@ -146,6 +147,20 @@ class WithOverflow(Measure, Protocol):
 
     def overflowed(self, columns: Mapping[str, np.ndarray], result: pa.Array) -> pa.Array:
         """A bool for each row: whether its result is null because it went beyond the limit."""
+        ...
+
+
+class WithState(Measure, Protocol):
+    """A sketch: what it keeps can be a column too, which later queries merge.
+
+    Its form is documented (docs/analyst/sketches.md) and never changes.
+    """
+
+    @property
+    def state_type(self) -> Type: ...
+
+    def state(self, columns: Mapping[str, np.ndarray]) -> pa.Array:
+        """The mergeable state of each row, of `state_type`; never null."""
         ...
 
 

@@ -145,6 +145,7 @@ def _stage(project: Project, stage: ResolvedStage) -> StagePlan:
 
 def _measure(measure: ResolvedMeasure) -> MeasurePlan:
     spec = measure.spec
+    state = getattr(measure.kind, "state_type", None) if spec.state else None
     if measure.kind is not None:
         name = measure.kind.name
         mark = measure_fingerprint(name, measure.arguments, measure.filter, spec.max_values)
@@ -164,6 +165,7 @@ def _measure(measure: ResolvedMeasure) -> MeasurePlan:
         fingerprint=mark,
         description=spec.description,
         unit=spec.unit,
+        state=state,
     )
 
 

@@ -107,6 +107,10 @@ def _measure(old: MeasurePlan, new: MeasurePlan) -> Iterator[Change]:
         verdict = Verdict.BREAKING if new.hidden else Verdict.IN_PLACE
         was, is_ = ("hidden" if m.hidden else "a column" for m in (old, new))
         yield Change(what, was, is_, verdict)
+    if old.state != new.state:
+        was, is_ = ("none" if m.state is None else "a column" for m in (old, new))
+        verdict = Verdict.IN_PLACE if old.state is None else Verdict.BREAKING
+        yield Change(f"state of {what}", was, is_, verdict)
     for text, before, after in (
         ("description", old.description, new.description),
         ("unit", old.unit, new.unit),

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from pipelinekit.codecs.base import FieldSpec
 from pipelinekit.connectors.base import Budget
-from pipelinekit.spec.expressions.tree import OTHER, Call, Expression, Literal, fields_of
+from pipelinekit.spec.expressions.tree import (
+    OTHER,
+    STATE_SUFFIX,
+    Call,
+    Expression,
+    Literal,
+    fields_of,
+)
 from pipelinekit.types import BOOL, STRING, Type
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.session import Session
@@ -72,6 +79,11 @@ class MeasurePlan:
     fingerprint: str
     description: str = ""
     unit: str = ""
+    state: Type | None = None  # of the column that holds its mergeable state, if there is one
+
+    @property
+    def state_column(self) -> str:
+        return self.name + STATE_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

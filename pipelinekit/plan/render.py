@@ -95,6 +95,7 @@ def _measure(measure: MeasurePlan) -> str:
     if measure.max_values is not None:
         text += f", at most {measure.max_values} values"
     hidden = ", hidden" if measure.hidden else ""
+    hidden += ", its state too" if measure.state is not None else ""
     null = " or null" if measure.nullable else ""
     return f"{measure.name}: {measure.type}{null} = {text}{hidden}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipelinekit.data import OVERLAPPING, Column, PartitionBy, SinkSchema, Table
 from pipelinekit.plan.model import MeasurePlan, MetricPlan, Plan
 from pipelinekit.plan.stage_view import stage_view
@@ -51,7 +53,7 @@ def _table(metric: MetricPlan, place: int, window: Window) -> Table:
         metric_version=metric.version,
         grain=grain,
         key=tuple(Column(key.name, key.type, nullable=True) for key in metric.key),
-        measures=tuple(_column(m) for m in metric.measures if not m.hidden),
+        measures=tuple(c for m in metric.measures for c in _columns(m)),
         is_finest=place == 0,
         is_calendar=window.is_calendar,
         partition_by=PartitionBy.DAY if fine else PartitionBy.MONTH,
@@ -63,13 +65,18 @@ def _table(metric: MetricPlan, place: int, window: Window) -> Table:
     )
 
 
-def _column(measure: MeasurePlan) -> Column:
-    is_count = measure.measure in _COUNTS and measure.type.kind is Kind.INT
-    return Column(
-        measure.name,
-        measure.type,
-        nullable=measure.nullable,
-        description=measure.description,
-        unit=measure.unit,
-        unsigned=is_count,
-    )
+def _columns(measure: MeasurePlan) -> Iterator[Column]:
+    if not measure.hidden:
+        is_count = measure.measure in _COUNTS and measure.type.kind is Kind.INT
+        yield Column(
+            measure.name,
+            measure.type,
+            nullable=measure.nullable,
+            description=measure.description,
+            unit=measure.unit,
+            unsigned=is_count,
+        )
+    if measure.state is not None:
+        about = f"what {measure.name} keeps, to be merged"
+        # Null in windows that were open when the measure came.
+        yield Column(measure.state_column, measure.state, nullable=True, description=about)

@@ -12,6 +12,7 @@ from typing import Any
 from pipelinekit.data import DeadLetter
 from pipelinekit.runtime.outcome import MATCHED_BY, OWN_NAMES, Outcome, Row, milliseconds
 from pipelinekit.runtime.restated import restated_letter, restated_row, restated_value
+from pipelinekit.spec.expressions.tree import STATE_SUFFIX
 from pipelinekit.spec.models.testing import Contains
 from pipelinekit.types import Kind, Type
 
@@ -196,7 +197,8 @@ def _is_equal(
 def _columns(wanted: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[str]:
     named = dict.fromkeys(name for want in wanted for name in want)
     if not named:
-        named = dict.fromkeys(("window", *outcome.key, *outcome.measures))
+        results = [m for m in outcome.measures if not m.endswith(STATE_SUFFIX)]
+        named = dict.fromkeys(("window", *outcome.key, *results))
     order = ("grain", "window", "window_end", *outcome.key, *outcome.measures, *OWN_NAMES)
     return [name for name in dict.fromkeys(order) if name in named]
 

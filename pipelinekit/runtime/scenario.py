@@ -181,6 +181,7 @@ class _Scenario:
             rows = tuple(stage_rows(self._stage, self.plan.source, finest))
             watermark_ms -= provisional_ms(self._metric)
         metric = self.tested
+        columns = tables_of(metric)[0].measures
         return Outcome(
             rows=rows,
             letters=tuple(
@@ -188,10 +189,10 @@ class _Scenario:
                 for letter in self._letters
             ),
             key=tuple(k.name for k in metric.key),
-            measures=tuple(m.name for m in metric.measures if not m.hidden),
+            measures=tuple(column.name for column in columns),
             types={
                 **{k.name: k.type for k in metric.key},
-                **{m.name: m.type for m in metric.measures},
+                **{column.name: column.type for column in columns},
             },
             finest=metric.window.suffix,
             grains=tuple(w.suffix for w in metric.grains),

@@ -143,6 +143,8 @@ class _Measures:
         elif kind.signature.needs_id and self.source is not None and self.source.id is None:
             message = f"{kind.name} orders ties by id, and the source {self.source.name} has none"
             self.notes.add("PK208", message, path, "declare id: in the source")
+        if measure.state and not hasattr(kind, "state_type"):
+            self._no_state(kind.name, name)
         if kind.signature.needs_max_values and measure.max_values is None:
             message = f"{kind.name} needs max_values: the set it keeps must end somewhere"
             help = f'{{ measure: "{measure.measure}", max_values: 10000 }}'
@@ -150,6 +152,11 @@ class _Measures:
         if not kind.signature.needs_max_values and measure.max_values is not None:
             where = ("measures", name, "max_values")
             self.notes.add("PK209", f"{kind.name} takes no max_values", where, "leave it out")
+
+    def _no_state(self, what: str, name: str) -> None:
+        sketches = sorted(n for n, k in all_measures().items() if hasattr(k, "state_type"))
+        message = f"{what} has no state that rows could hold: {' and '.join(sketches)} have"
+        self.notes.add("PK213", message, ("measures", name, "state"), "leave it out")
 
     # --- derived --------------------------------------------------------------------------------
 
@@ -174,6 +181,8 @@ class _Measures:
             self.notes.add(
                 "PK211", message, (*path, option), "set it on the measures that it reads"
             )
+        if measure.state:
+            self._no_state("a derived measure", name)
         if any(read in self.spec.measures and read not in self.found for read in reads):
             return  # what it reads has findings of its own
         expression: Expression | None

@@ -148,6 +148,20 @@ def test_another_shape_without_another_version_is_a_finding(
     assert (finding.span.line, finding.span.column) == (2, 7)
 
 
+def test_state_column_comes_in_place_and_its_end_breaks_readers(tmp_path: Path) -> None:
+    plain = METRIC.replace("sum(amount)", "{ measure: approx_count_distinct(user) }")
+    kept = plain.replace("(user) }", "(user), state: true }")
+    old, new = (
+        resolved(tmp_path / name, metric=text) for name, text in (("old", plain), ("new", kept))
+    )
+    for before, after, expected in ((old, new, Verdict.IN_PLACE), (new, old, Verdict.BREAKING)):
+        found = item(diff(before, after))
+        assert (found.verdict, [c.what for c in found.changes]) == (
+            expected,
+            ["state of measure total"],
+        )
+
+
 def test_hidden_measure_may_change_its_kind(tmp_path: Path) -> None:
     hidden = METRIC.replace("sum(amount)", "{ measure: sum(amount), hidden: true }")
     old = resolved(tmp_path / "old", metric=hidden)

@@ -164,6 +164,8 @@ MEASURES = _metric(
     ("total: { ratio: [n, cout] }", "PK201", "cout"),
     ("total: { rate_per_second: m }", "PK201", "m"),
     ("total: { rate_per_second: [n] }", "PK104", "[n]"),
+    ("total: { measure: sum(amount), state: true }", "PK213", "true"),
+    ("total: { expr: n + 1, state: true }", "PK213", "true"),
     ("total: { rate_per_second: total }", "PK210", "{ rate_per_second: total }"),
     ("total: { rate_per_second: n, ratio: [n, n] }", "PK207", "{ rate_per_second"),
     ("total: rate_per_second(load)", "PK204", "rate_per_second"),

@@ -12,6 +12,7 @@ from pipelinekit.types import Type
 
 # What a derived measure may read beside other measures: its row's length in seconds, a float.
 WINDOW_SECONDS = "__seconds"
+STATE_SUFFIX = "__state"  # of the column that holds what a measure keeps
 OTHER = "__other__"  # what a key's value outside its list of values becomes
 LiteralValue = str | bool | int | float | Decimal | None
 

@@ -29,6 +29,7 @@ class MeasureSpec(Model):
     rate_per_second: Name | None = None
     filter: StrictStr | None = None
     max_values: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    state: StrictBool = False
     hidden: StrictBool = False
     description: StrictStr = ""
     unit: StrictStr = ""

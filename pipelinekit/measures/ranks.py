@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Ranks = dict[int, int] | np.ndarray
+    Ranks = dict[int, int] | np.ndarray
 _DENSE_FROM = 128  # an entry takes some 100 bytes, a place one
 
 
@@ -19,6 +21,8 @@ def merged_ranks(held: Ranks | None, added: Ranks, places: int) -> Ranks:
             if held.get(place, 0) < rank:
                 held[place] = rank
     else:
+        import numpy as np
+
         held = np.maximum(_array(held, places), _array(added, places))
     if isinstance(held, dict) and len(held) * _DENSE_FROM > places:
         return _array(held, places)
@@ -30,16 +34,19 @@ def ranks_of(codes: Iterable[int]) -> dict[int, int]:
     return {code >> 6: code & 63 for code in sorted(codes)}
 
 
-def codes_of(ranks: Ranks) -> list[int]:
-    """The inverse, in order of place: equal ranks give equal codes, however they are held."""
+def codes_of(ranks: Ranks) -> np.ndarray:
+    """The inverse, int64 in order of place: equal ranks give equal codes, however they are held."""
+    import numpy as np
+
     if isinstance(ranks, dict):
-        return [place << 6 | rank for place, rank in sorted(ranks.items())]
+        return np.array([place << 6 | rank for place, rank in sorted(ranks.items())], np.int64)
     places = np.flatnonzero(ranks)
-    codes: list[int] = (places << 6 | ranks[places]).tolist()
-    return codes
+    return places << 6 | ranks[places]
 
 
 def _array(ranks: Ranks, places: int) -> np.ndarray:
+    import numpy as np
+
     if not isinstance(ranks, dict):
         return ranks
     array = np.zeros(places, dtype=np.uint8)

@@ -52,6 +52,7 @@ def answer(
     bound_ms: int,
     skew_ms: int,
     raises: Mapping[tuple[int, int], int],
+    parse: Callable[[bytes | None], Event | None] = parse,
 ) -> Answer:
     """`raises[(partition, offset)]`: W was raised to that before the message at the offset."""
     out = Answer()

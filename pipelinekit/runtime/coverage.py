@@ -1,7 +1,8 @@
 """Which branches of a metric its tests reach: conditions, folded values, lateness, dead letters.
 
-A branch is reached when an event takes it. Events that the filter leaves out reach nothing but the
-filter. What derived measures branch on is not looked at: their rows are compared.
+A branch is reached when an event takes it; of a second stage, when a row does that there is at the
+end of a test. What the filter leaves out reaches nothing but the filter. What derived measures
+branch on is not looked at: their rows are compared.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pipelinekit.data import Outcome, RawBatch
 from pipelinekit.engine.compile import EVENTS, FIRST, ON_TIME, START, late_column
 from pipelinekit.engine.ingest import Slice
 from pipelinekit.plan.model import MetricPlan, Plan
+from pipelinekit.plan.tables import tables_of
+from pipelinekit.runtime.outcome import Row
+from pipelinekit.runtime.stage_rows import row_frame
 from pipelinekit.spec.expressions.render import render
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import OTHER, Call, Expression, Field, Literal
@@ -38,7 +42,10 @@ class Branch:
 
 @dataclass(slots=True)
 class Coverage:
-    """How many events of a metric's tests took each branch; a plan's only metric is meant."""
+    """How many events of a metric's tests took each branch; of a stage, how many rows.
+
+    A plan's only metric is meant, or the stage over it if the plan has one.
+    """
 
     plan: Plan
     reached: dict[Branch, int] = field(default_factory=dict)
@@ -46,11 +53,24 @@ class Coverage:
 
     def __post_init__(self) -> None:
         metric = self.plan.metrics[0]
-        self._conditions = dict(_conditions(metric, self._nullable()))
-        self.reached = dict.fromkeys((*self._conditions, *_outcomes(metric)), 0)
+        if self.plan.stages:
+            nullable = frozenset(c.name for c in tables_of(metric)[0].columns if c.nullable)
+            stage = self.plan.stages[0].metric
+            self._conditions = dict(_conditions(stage, nullable))
+            self.reached = dict.fromkeys(self._conditions, 0)
+        else:
+            self._conditions = dict(_conditions(metric, self._nullable()))
+            self.reached = dict.fromkeys((*self._conditions, *_outcomes(metric)), 0)
+
+    def see_rows(self, rows: Sequence[Row]) -> None:
+        """Count what the rows that a stage is over reached."""
+        if rows:
+            self._see(row_frame(self.plan.stages[0].metric, rows))
 
     def see(self, batch: RawBatch, result: Slice) -> None:
-        """Count what the batch's events reached."""
+        """Count what the batch's events reached; nothing for a stage."""
+        if self.plan.stages:
+            return
         source = self.plan.source
         decoded = find_codec(source.format)(source.fields, source.event_time).decode(
             batch.values, batch.headers
@@ -59,7 +79,10 @@ class Coverage:
         if decoded.indices is not None:
             brokers = brokers[decoded.indices]
         accepted = decoded.event_times_ms <= brokers + source.max_future_skew_ms
-        frame = decoded.frame.filter(pl.Series(accepted))
+        self._see(decoded.frame.filter(pl.Series(accepted)))
+        self._see_outcomes(result)
+
+    def _see(self, frame: pl.DataFrame) -> None:
         if frame.height and self._conditions:
             found = frame.select(
                 condition.fill_null(False).sum().alias(str(place))
@@ -67,7 +90,6 @@ class Coverage:
             )
             for branch, count in zip(self._conditions, found.row(0), strict=True):
                 self.reached[branch] += int(count)
-        self._see_outcomes(result)
 
     def _see_outcomes(self, result: Slice) -> None:
         counts = dict.fromkeys(Outcome, 0)

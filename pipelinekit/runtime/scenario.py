@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -61,21 +61,23 @@ def run_test(
     plan: Plan,
     test: TestSpec,
     through: Through | None = None,
-    observe: Observe | None = None,
+    observer: Observer | None = None,
 ) -> Result:
     """Run one test of the plan's only metric, or of the stage over it if the plan has one.
 
     `through` sends the slices so far through a runner, and gives the rows that came out; without
-    it the engine's own panes give them. `observe` sees each batch and what became of it.
+    it the engine's own panes give them.
     """
     began = time.perf_counter()
-    scenario = _Scenario(plan, test, through, observe)
+    scenario = _Scenario(plan, test, through, observer)
     failures: list[Failure] = []
     for number, step in enumerate(test.steps):
         _note(failures, ("steps", number), partial(scenario.step, step))
     last = Step(expect=test.expect, expect_dead_letters=test.expect_dead_letters)
     for name in ("expect", "expect_dead_letters"):
         _note(failures, (name,), partial(scenario.expectation, last, name))
+    if observer is not None and plan.stages:
+        observer.see_rows(scenario.rows_below())
     seconds = time.perf_counter() - began
     return Result(scenario.tested.name, test.name, tuple(failures), seconds)
 
@@ -92,7 +94,14 @@ def _note(failures: list[Failure], path: Path, act: Callable[[], Difference | st
 
 
 Through = Callable[[Sequence[tuple[Slice, int]]], Sequence[Row]]
-Observe = Callable[[RawBatch, Slice], None]
+
+
+class Observer(Protocol):
+    """Who looks on: at each batch and what became of it, and at the rows that a stage is over."""
+
+    def see(self, batch: RawBatch, result: Slice) -> None: ...
+
+    def see_rows(self, rows: Sequence[Row]) -> None: ...
 
 
 @dataclass(slots=True)
@@ -100,7 +109,7 @@ class _Scenario:
     plan: Plan
     test: TestSpec
     through: Through | None = None
-    observe: Observe | None = None
+    observer: Observer | None = None
     _slices: list[tuple[Slice, int]] = field(default_factory=list)
     _messages: dict[tuple[int, int], Message] = field(default_factory=dict)
     _rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
@@ -172,13 +181,22 @@ class _Scenario:
             return compare_letters(step.expect_dead_letters, self.outcome())
         return None
 
+    def rows_below(self) -> list[Row]:
+        """The rows that the stage is over."""
+        return self._below(self._own_rows())
+
+    def _below(self, rows: Sequence[Row]) -> list[Row]:
+        return [row for row in rows if row.grain == self._metric.window.suffix]
+
+    def _own_rows(self) -> tuple[Row, ...]:
+        return tuple(self._rows.values() if self.through is None else self.through(self._slices))
+
     def outcome(self) -> Outcome:
         """The table, the dead letters and how to read times, as they stand."""
-        rows = tuple(self._rows.values() if self.through is None else self.through(self._slices))
+        rows = self._own_rows()
         watermark_ms = min(store.watermark_ms for store in self._stores)
         if self._stage is not None:
-            finest = [row for row in rows if row.grain == self._metric.window.suffix]
-            rows = tuple(stage_rows(self._stage, self.plan.source, finest))
+            rows = tuple(stage_rows(self._stage, self.plan.source, self._below(rows)))
             watermark_ms -= provisional_ms(self._metric)
         metric = self.tested
         columns = tables_of(metric)[0].measures
@@ -230,8 +248,8 @@ class _Scenario:
             positions={m.partition: positions[m.partition] for m in messages},
         )
         result = self._ingest.take(batch, shard.partitions, times)
-        if self.observe is not None:
-            self.observe(batch, result)
+        if self.observer is not None:
+            self.observer.see(batch, result)
         shard.partitions.update(result.partitions)
         self._slices.append((result, shard.published_ms))
         for part in result.partials:

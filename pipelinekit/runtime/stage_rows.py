@@ -28,7 +28,7 @@ def stage_rows(stage: StagePlan, source: SourcePlan, rows: Sequence[Row]) -> lis
         return []
     columns = Columns()
     compiled = compile_metric(metric, replace(source, id=None), columns)
-    frame = _frame(metric, rows).with_columns(**columns.exprs)
+    frame = row_frame(metric, rows).with_columns(**columns.exprs)
     if compiled.filter is not None:
         frame = frame.filter(pl.col(compiled.filter))
     if frame.is_empty():
@@ -56,7 +56,7 @@ def provisional_ms(over: MetricPlan) -> int:
     return over.allowed_lateness_ms + window.max_ms if isinstance(window, Session) else 0
 
 
-def _frame(metric: MetricPlan, rows: Sequence[Row]) -> pl.DataFrame:
+def row_frame(metric: MetricPlan, rows: Sequence[Row]) -> pl.DataFrame:
     """The columns that the metric reads, the rows' late events and their starts as event times."""
     starts = [_ms(row, "window_start") for row in rows]
     ends = [_ms(row, "window_end") for row in rows]

@@ -63,9 +63,8 @@ def run_suites(
 
 def run_suite(suite: Suite, is_coverage: bool, through: Through | None = None) -> Outcomes:
     """The outcomes of one suite, in this process."""
-    coverage = Coverage(suite.plan) if is_coverage and not suite.plan.stages else None
-    observe = None if coverage is None else coverage.see
-    results = tuple(run_test(suite.plan, test, through, observe) for test in suite.tests)
+    coverage = Coverage(suite.plan) if is_coverage else None
+    results = tuple(run_test(suite.plan, test, through, coverage) for test in suite.tests)
     return Outcomes(results, None if coverage is None else coverage.reached)
 
 

@@ -37,7 +37,7 @@ def covered(folder: Path, metric: str, steps: str) -> dict[str, dict[str, int]]:
     (plan,) = build(resolved)
     coverage = Coverage(plan)
     for loaded in resolved.project.tests["views"]:
-        run_test(plan, loaded.spec, observe=coverage.see)
+        run_test(plan, loaded.spec, observer=coverage)
     return places(coverage.reached)
 
 
@@ -143,3 +143,40 @@ def test_lateness_of_every_kind_of_window(
         + ("" if "cumulative" in window else events("kind: view"))
     )
     assert covered(tmp_path, metric, steps)["lateness"] == lateness
+
+
+STAGE = """\
+kind: metric
+name: totals
+from: views
+filter: n > 1
+key: [{ name: land, expr: country, values: [BE] }]
+measures:
+  many: { measure: count(), filter: n > 2 }
+  size: "sum(case when n > 3 then 1 else 0 end)"
+window: { tumbling: 1h }
+tests:
+  - name: one
+    steps:
+      - events:
+          - { t: "12:00:05", kind: view, country: BE }
+          - { t: "12:00:06", kind: view, country: BE }
+          - { t: "12:00:07", kind: view, country: BE }
+          - { t: "12:00:07", kind: view, country: NL }
+    expect: [{ window: "12:00", land: BE, many: 1 }]
+"""
+
+
+def test_a_second_stage_counts_the_rows_that_it_is_over(tmp_path: Path) -> None:
+    resolved, findings = check(make_project(tmp_path, **{"metrics/totals.yaml": STAGE}))
+    assert [f for f in findings if f.severity.value == "error"] == []
+    plan = build(resolved, {"totals"})[0]
+    coverage = Coverage(plan)
+    for loaded in resolved.project.tests["totals"]:
+        assert run_test(plan, loaded.spec, observer=coverage).passed
+    assert places(coverage.reached) == {
+        "filter": {"true": 1, "false": 1},
+        "key land": {"__other__": 0},
+        "measure many filter": {"true": 1, "false": 0},
+        "measure size": {"when n > 3": 0, "else of when n > 3": 1},
+    }

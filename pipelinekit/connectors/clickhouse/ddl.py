@@ -121,10 +121,7 @@ def difference(
             statements.append(_create_table(database, spec))
     for view in wanted_views:
         if view.name not in stored or stored[view.name].comment != view.comment:
-            statements.append(
-                f"CREATE OR REPLACE VIEW {identifier(database)}.{identifier(view.name)} "
-                f"AS {view.select} COMMENT {literal(view.comment)}"
-            )
+            statements.append(views.create_statement(database, view))
     return statements
 
 

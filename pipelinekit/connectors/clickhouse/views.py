@@ -72,12 +72,15 @@ def numbers_of(table: Table) -> Numbers:
 def stored_numbers(grain: str, stored: Mapping[str, StoredTable]) -> dict[str, Numbers]:
     """By name, the tables of this grain that are in the database and that a view stands over.
 
-    Tables of an older version of a metric are not among them: the metric's view has left them.
+    Tables of another version than that of the metric's view are not among them: it has left them,
+    though a coarser grain that the metric has no more may still have its view.
     """
     current = {
         (found[1], found[2])
         for table in stored.values()
-        if table.engine == "View" and (found := _COMMENT.match(table.comment))
+        if table.engine == "View"
+        and (found := _COMMENT.match(table.comment))
+        and table.name == found[1]
     }
     numbers = {}
     for table in stored.values():
@@ -90,6 +93,19 @@ def stored_numbers(grain: str, stored: Mapping[str, StoredTable]) -> dict[str, N
         if table.name in (f"{metric}_{grain}", f"{metric}_v{version}_{grain}"):
             numbers[table.name] = _numbers_in(table, metric)
     return numbers
+
+
+def is_ours(table: StoredTable) -> bool:
+    """Whether the comment says that a metric's table or view was made by us."""
+    return _COMMENT.match(table.comment) is not None
+
+
+def create_statement(database: str, view: View) -> str:
+    """The statement that makes the view, or puts it in place of another form of it."""
+    return (
+        f"CREATE OR REPLACE VIEW {_qualified(database, view.name)} "
+        f"AS {view.select} COMMENT {literal(view.comment)}"
+    )
 
 
 def _numbers_in(table: StoredTable, metric: str) -> Numbers:

@@ -75,6 +75,17 @@ def test_table_is_sorted_and_partitioned_by_time_and_says_what_it_is(
     assert described(sink, database, "pages")["comment"].startswith("pipelinekit:pages:1:f1 ")
 
 
+def test_older_version_with_a_grain_more_is_left_out_of_another_jobs_view_of_all_metrics(
+    make_sink: MakeSink, database: str
+) -> None:
+    sink = make_sink(table(), table(grain="1h", is_finest=False))
+    apply(sink, table(version=2))
+    before = described(sink, database, "minly_aggs")["comment"]
+    assert sink.ddl(SinkSchema("another job", (table(version=2),))) == []
+    apply(sink, table(metric="other", grain="1d"))
+    assert described(sink, database, "minly_aggs")["comment"] == before
+
+
 def test_added_measure_is_null_in_rows_that_were_there(make_sink: MakeSink) -> None:
     old, new = table(), table(measures=[VIEWS, VISITORS, REVENUE])
     sink = make_sink(old)

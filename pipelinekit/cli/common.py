@@ -26,6 +26,8 @@ from pipelinekit.spec.suppressions import suppress
 from pipelinekit.spec.variables import open_names
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from pipelinekit.plan.model import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,7 +108,7 @@ def check(
         _keep_named(project, report, paths, selected)
     checked = Checked(project, resolved, report, selected)
     if with_process_environment and not report.has_errors:
-        _refuse_open_variables(checked)
+        _refuse_open_variables_of(checked)
     return checked
 
 
@@ -158,15 +160,18 @@ def needed_metrics(project: Project, names: Collection[str]) -> list[Loaded[Metr
     return [project.metrics[name] for name in sorted(over) if name in project.metrics]
 
 
-def _refuse_open_variables(checked: Checked) -> None:
-    """Raises UsageError if what is chosen needs a variable that is set nowhere."""
+def _refuse_open_variables_of(checked: Checked) -> None:
     project = checked.project
     metrics = [loaded.spec for loaded in needed_metrics(project, checked.selected)]
     sources = {m.source for m in metrics} & project.sources.keys()
     sinks = {sink for m in metrics for sink in m.sink} & project.sinks.keys()
-    specs = [project.sources[name].spec for name in sources]
-    texts = [repr(spec.model_dump()) for spec in (*specs, *(project.sinks[n].spec for n in sinks))]
-    if names := open_names(texts):
+    used = [project.sources[name].spec for name in sources]
+    refuse_open_variables(project, [*used, *(project.sinks[name].spec for name in sinks)])
+
+
+def refuse_open_variables(project: Project, specs: Sequence[BaseModel]) -> None:
+    """Raises UsageError if one of the specs needs a variable that is set nowhere."""
+    if names := open_names(repr(spec.model_dump()) for spec in specs):
         raise UsageError(
             f"{', '.join(names)}: set neither in the environment {project.environment} of "
             f"{PROJECT_FILE} nor in the process",

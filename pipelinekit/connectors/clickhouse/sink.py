@@ -11,6 +11,7 @@ from pipelinekit.connectors.base import Budget
 from pipelinekit.connectors.clickhouse import ddl
 from pipelinekit.connectors.clickhouse.client import ClickHouseClient
 from pipelinekit.connectors.clickhouse.failure import Failure, retried
+from pipelinekit.connectors.clickhouse.retired import drop_retired
 from pipelinekit.connectors.clickhouse.rows import from_stream, per_insert, to_stream
 from pipelinekit.connectors.clickhouse.sql import identifier, literal
 from pipelinekit.connectors.clickhouse.stored import database_exists, stored_tables
@@ -79,6 +80,14 @@ class ClickHouseSink:
         exists = database_exists(query, self._database)
         stored = stored_tables(query, self._database) if exists else {}
         return ddl.difference(self._database, schema, stored, has_database=exists)
+
+    def retired(self, schemas: Sequence[SinkSchema]) -> list[str]:
+        """Statements that drop what we made in the database and none of the schemas has."""
+
+        def query(statement: str) -> bytes:
+            return self._run("a look at the system tables", statement)
+
+        return drop_retired(self._database, schemas, stored_tables(query, self._database))
 
     def apply(self, statements: Sequence[str]) -> None:
         for statement in statements:

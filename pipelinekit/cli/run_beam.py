@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelinekit.cli.common import made_ready
 from pipelinekit.cli.jobs import flink_cluster, say
+from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
     from pipelinekit.launch.deployment import Deployment
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pipelinekit.plan.model import Plan
 
 _LOOK_EVERY_S = 5.0
+_BACK_WITHIN_S = 60.0  # a job manager that was started again, with its jobs
 
 
 def run_on_beam(
@@ -95,8 +98,16 @@ def _follow(
     from pipelinekit.launch.flink_rest import FlinkRest
 
     rest = FlinkRest(cluster.rest)
+    seen = time.monotonic()
     while not stop.wait(_LOOK_EVERY_S):
-        fares = flink.status(rest, record.runner_job)
+        try:
+            fares = flink.status(rest, record.runner_job)
+        except (Refused, Unreachable) as error:
+            if time.monotonic() > seen + _BACK_WITHIN_S:
+                raise
+            say(f"{error}; looking again")
+            continue
+        seen = time.monotonic()
         if fares.state in flink.ENDED:
             say(f"Flink ended it: {fares.state}")
             return 0 if fares.state == "FINISHED" else 3

@@ -41,7 +41,9 @@ def manifests() -> list[dict[str, Any]]:
 
 
 def test_kubernetes_takes_every_object(manifests: list[dict[str, Any]]) -> None:
-    assert [o["kind"] for o in manifests] == ["ConfigMap", "Service", "Deployment", "Deployment"]
+    assert [o["kind"] for o in manifests] == [
+        "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "Deployment",
+    ]  # fmt: skip
     for found in manifests:
         kubernetes_validate.validate(found, "1.30", strict=True)
 
@@ -49,7 +51,7 @@ def test_kubernetes_takes_every_object(manifests: list[dict[str, Any]]) -> None:
 def test_selectors_find_their_pods_and_the_service_its_ports(
     manifests: list[dict[str, Any]],
 ) -> None:
-    service, *deployments = manifests[1:]
+    service, *deployments = manifests[4:]
     for deployment in deployments:
         wanted = deployment["spec"]["selector"]["matchLabels"]
         assert wanted.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
@@ -62,7 +64,7 @@ def test_selectors_find_their_pods_and_the_service_its_ports(
 def test_there_is_a_spare_task_manager_and_workers_get_the_secrets(
     manifests: list[dict[str, Any]],
 ) -> None:
-    managers = manifests[3]["spec"]
+    managers = manifests[6]["spec"]
     assert managers["replicas"] == 4
     workers = managers["template"]["spec"]["containers"][1]
     assert [e["name"] for e in workers["env"]] == ["CH_PASSWORD"]
@@ -73,6 +75,29 @@ def test_the_cluster_keeps_checkpoints_where_it_is_told(manifests: list[dict[str
     options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
     assert options["state.checkpoints.dir"] == "s3://bucket/checkpoints"
     assert options["parallelism.default"] == 3
+
+
+def test_a_job_manager_finds_its_jobs_again_in_config_maps_that_its_account_may_write(
+    manifests: list[dict[str, Any]],
+) -> None:
+    config, account, role, binding, _, *deployments = manifests
+    options = YAML(typ="safe").load(config["data"]["config.yaml"])
+    assert options["high-availability.type"] == "kubernetes"
+    assert options["high-availability.storageDir"] == "s3://bucket/checkpoints/jobs"
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == ([""], ["configmaps"])
+    assert {"create", "delete", "get", "list", "update", "watch"} <= set(rule["verbs"])
+    name = account["metadata"]["name"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name}]
+    for deployment in deployments:
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == name
+        flink = pod["containers"][0]
+        assert {e["name"] for e in flink["env"]} >= {"POD_NAMESPACE"}
+        assert "kubernetes.namespace=$(POD_NAMESPACE)" in flink["args"]
+    # Where the others find it is the pod's own address, not the service's.
+    assert deployments[0]["spec"]["template"]["spec"]["containers"][0]["args"][1] == "$(POD_IP)"
 
 
 def test_plan_and_ddl_lie_beside_the_job() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pipelinekit.connectors.kafka.source import KafkaSource
+from pipelinekit.errors import Refused, Unreachable
 from pipelinekit.launch.flink import ENDED, FlinkRest
 from tests.system.recount import recount
 from tests.system.test_kills import _COMMAND, Job
@@ -72,6 +74,17 @@ class FlinkJob(Job):
                 self.rest.cancel(job["jid"])
                 assert self.rest.wait(job["jid"], ENDED, 60) in ENDED
 
+    def deployed_again_ms(self, job: str, since_ms: float) -> float:
+        """When the job's tasks were deployed by a job manager started since then."""
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(Refused, Unreachable):  # it comes up, and finds its jobs
+                times = [v["start-time"] for v in self.rest.job(job)["vertices"]]
+                if times and min(times) > since_ms:
+                    return float(max(times))
+            assert time.monotonic() < deadline, f"job {job} did not come back"
+            time.sleep(0.05)
+
     def working_manager(self, job: str) -> str:
         """The task manager that has the job's panes."""
         vertices = self.rest.job(job)["vertices"]
@@ -107,9 +120,9 @@ def job(tmp_path: Path, kafka, clickhouse, flink):
     made.cancel()
 
 
-def _kill(job: FlinkJob, kind: str, flink_job: str) -> str:
-    """Kill a part; gives Flink's id of the job that goes on."""
-    flink = job.flink
+def _kill(job: FlinkJob, kind: str, flink_job: str) -> float:
+    """Kill a part, and start again what has no spare; gives since when rows are fresh, in ms."""
+    flink, now_ms = job.flink, time.time() * 1000
     if kind == "worker":
         workers = list(flink.worker_pids.values())
         os.kill(workers[0], signal.SIGKILL)
@@ -119,10 +132,11 @@ def _kill(job: FlinkJob, kind: str, flink_job: str) -> str:
     elif kind == "workerpool":
         flink.restart("workerpool")
     else:
-        flink.restart("jobmanager")
-        flink.start()
-        return job.submit("--from", "stored")
-    return flink_job
+        flink.parts["jobmanager"].kill()
+        flink.start()  # what `pipelinekit up flink` does; the job comes back with it
+        # The tasks go on until they miss its heartbeats: what they write then isn't fresh.
+        now_ms = job.deployed_again_ms(flink_job, now_ms)
+    return now_ms
 
 
 def _chaos(job: FlinkJob, *, rate: int, kinds: list[str], seed: int, gap_s: float) -> None:
@@ -137,8 +151,8 @@ def _chaos(job: FlinkJob, *, rate: int, kinds: list[str], seed: int, gap_s: floa
     for kind in kinds:
         time.sleep(rng.uniform(0.5, 1.5) * gap_s)
         killed_ms = time.time() * 1000
-        flink_job = _kill(job, kind, flink_job)
-        while job.newest_write_ms() <= killed_ms + _LAST_GASP_MS:
+        since_ms = _kill(job, kind, flink_job)
+        while job.newest_write_ms() <= since_ms + _LAST_GASP_MS:
             assert time.time() * 1000 - killed_ms < 90_000, f"no fresh row after a {kind} died"
             time.sleep(0.05)
         fresh[kind].append(time.time() * 1000 - killed_ms)
@@ -168,6 +182,15 @@ def test_ten_kills_of_each_part_leave_the_recount_of_the_topic(job: FlinkJob) ->
     kinds = ["worker", "taskmanager", "workerpool", "jobmanager"] * 10
     random.Random(22).shuffle(kinds)
     _chaos(job, rate=10_000, kinds=kinds, seed=22, gap_s=8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_job_manager_dies_six_times_and_the_job_comes_back_by_itself(job: FlinkJob) -> None:
+    _chaos(job, rate=5_000, kinds=["jobmanager"] * 6, seed=23, gap_s=8)
+    job.verb("status")
+    job.verb("stop", "--savepoint")
+    job.submit()
 
 
 @pytest.mark.timeout(300)

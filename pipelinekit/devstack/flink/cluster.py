@@ -1,8 +1,9 @@
-"""A Flink cluster on the loopback: job manager, task managers, job server, Python workers."""
+"""A Flink cluster on the loopback: ZooKeeper, the managers, job server, Python workers."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,12 +12,14 @@ from typing import ClassVar, Self
 
 from pipelinekit.devstack import ports
 from pipelinekit.devstack.flink.parts import (
+    JOBS_FOLDER,
     JobManager,
     JobServer,
     Part,
     Ports,
     TaskManager,
     WorkerPool,
+    ZooKeeper,
     prepare,
 )
 from pipelinekit.devstack.service import Component, Progress, running, to_stderr
@@ -52,7 +55,7 @@ class Flink(Component):
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """By name: jobmanager, taskmanager-1 …, jobserver, workerpool."""
+        """By name: zookeeper, jobmanager, taskmanager-1 …, jobserver, workerpool."""
         return self._parts
 
     @property
@@ -103,8 +106,13 @@ class Flink(Component):
         return all(part.is_alive for part in self.parts.values())
 
     def start(self, progress: Progress = to_stderr) -> None:
-        """Start the parts that don't run. Returns when all answer."""
+        """Start the parts that don't run; a job manager goes on with the jobs of the one before.
+
+        Returns when all answer. Where no part runs there are no jobs to go on with.
+        """
         prepare(progress)
+        if not self.pids:
+            self._forget_jobs()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _PORTS_FILE).write_text(json.dumps(asdict(self._ports)))
         try:
@@ -135,6 +143,13 @@ class Flink(Component):
         part.start(progress)
         return part
 
+    def _forget_jobs(self) -> None:
+        """They name ports of the cluster that is gone."""
+        zookeeper = self.parts["zookeeper"]
+        assert isinstance(zookeeper, ZooKeeper)
+        for folder in (zookeeper.data, self.folder / JOBS_FOLDER):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _set_ports(self, kept: Ports) -> None:
         self._ports = kept
         managers = {
@@ -144,6 +159,7 @@ class Flink(Component):
             for number in range(1, len(kept.metrics))
         }
         self._parts: dict[str, Part] = {
+            "zookeeper": ZooKeeper(self.folder / "zookeeper", kept.zookeeper, kept),
             "jobmanager": JobManager(self.folder / "jobmanager", kept.rest, kept),
             **managers,
             "jobserver": JobServer(self.folder / "jobserver", kept.job, kept),
@@ -162,7 +178,7 @@ def running_flink(
 
 def _new_ports(rest: int, task_managers: int) -> Ports:
     free: set[int] = set()
-    while len(free) < 4 + 1 + task_managers:
+    while len(free) < 5 + 1 + task_managers:
         free |= {ports.free_port()} - {rest}
-    rpc, job, artifact, worker_pool, *metrics = free
-    return Ports(rest, rpc, job, artifact, worker_pool, tuple(metrics))
+    rpc, zookeeper, job, artifact, worker_pool, *metrics = free
+    return Ports(rest, rpc, zookeeper, job, artifact, worker_pool, tuple(metrics))

@@ -15,6 +15,8 @@ from pipelinekit.devstack.flink import archive, distribution, settings
 from pipelinekit.devstack.flink.rest import answer
 from pipelinekit.devstack.service import Progress, Service
 
+JOBS_FOLDER = "jobs"  # job graphs and pointers to checkpoints; ZooKeeper knows which
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -25,6 +27,7 @@ class Ports:
 
     rest: int
     rpc: int
+    zookeeper: int
     job: int
     artifact: int
     worker_pool: int
@@ -75,9 +78,32 @@ class Part(Service):
             "state.savepoints.dir": (self.folder.parent / "savepoints").as_uri(),
             "io.tmp.dirs": str(temporary),
             "web.tmpdir": str(temporary),
+            **settings.coming_back(
+                f"{ports.HOST}:{self.cluster.zookeeper}",
+                (self.folder.parent / JOBS_FOLDER).as_uri(),
+                self.cluster.rpc,
+            ),
         }
         settings.write(conf, common | values)
         return conf
+
+
+class ZooKeeper(Part):
+    """Where the job manager notes its jobs and their checkpoints, for its next life."""
+
+    name: ClassVar[str] = "zookeeper"
+    title: ClassVar[str] = "ZooKeeper"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def command(self) -> list[str]:
+        conf = settings.write_zookeeper(self.folder, self.data, self.port)
+        options = ["-Xmx48m", "-XX:TieredStopAtLevel=1"]
+        java = settings.java(self.folder, distribution.class_path(), *_archived(), *options)
+        main = "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer"
+        return [*java, main, "--zkConfigFile", str(conf), "--peerId", "1"]
 
 
 class JobManager(Part):

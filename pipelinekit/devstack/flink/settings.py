@@ -39,6 +39,11 @@ _CLUSTER = {
     "slot.request.timeout": "60000",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     "state.checkpoints.num-retained": "3",
+    # A task manager looks for a job manager that was started again this often; 10 s by default.
+    "cluster.registration.error-delay": "200",
+    # A slot waits so long for the job that has it: the next job manager finds it as it was, in a
+    # process that has run the job's code already.
+    "taskmanager.slot.timeout": "30000",
     "web.refresh-interval": "200",
     # What `status` shows is as old as this; 10 s by default.
     "metrics.fetcher.update-interval": "200",
@@ -74,6 +79,9 @@ logger.web.name = org.apache.flink.runtime.webmonitor
 logger.web.level = ERROR
 logger.plugins.name = org.apache.flink.core.plugin
 logger.plugins.level = ERROR
+# Each connection that ends with its process.
+logger.zookeeper.name = org.apache.flink.shaded.zookeeper3
+logger.zookeeper.level = ERROR
 """
 
 # What Flink 1.19 asks of Java 17.
@@ -112,6 +120,38 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
         "".join(f'{key}: "{value}"\n' for key, value in options.items())
     )
     (folder / "log4j2.properties").write_text(_LOGGING)
+
+
+def coming_back(quorum: str, storage: str, rpc: int) -> dict[str, str]:
+    """The options that make a job manager go on with the jobs of the one before it."""
+    return {
+        "high-availability.type": "zookeeper",
+        "high-availability.zookeeper.quorum": quorum,
+        "high-availability.storageDir": storage,
+        "high-availability.jobmanager.port": str(rpc),
+        # The dead one leads for so long; the next one's start takes about that.
+        "high-availability.zookeeper.client.session-timeout": "3000",
+        "high-availability.zookeeper.client.connection-timeout": "3000",
+        "high-availability.zookeeper.client.retry-wait": "200",
+        "high-availability.zookeeper.client.max-retry-attempts": "29",
+        "zookeeper.sasl.disable": "true",
+        # A ZooKeeper that is started again within the time-out interrupts no job.
+        "high-availability.zookeeper.client.tolerate-suspended-connections": "true",
+    }
+
+
+def write_zookeeper(folder: Path, data: Path, port: int) -> Path:
+    """ZooKeeper's configuration, beside that of its logging; gives its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
+    (folder / "log4j2.properties").write_text(_LOGGING)
+    file = folder / "zoo.cfg"
+    file.write_text(
+        f"clientPort={port}\nclientPortAddress={HOST}\ndataDir={data}\n"
+        # A session lives for two ticks at least.
+        "tickTime=500\nadmin.enableServer=false\ninitLimit=10\nsyncLimit=5\n"
+    )
+    return file
 
 
 def java(folder: Path, class_path: str, *options: str) -> list[str]:

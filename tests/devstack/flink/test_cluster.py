@@ -8,6 +8,7 @@ import urllib.request
 import psutil
 import pytest
 
+from pipelinekit.devstack import ports
 from pipelinekit.devstack.flink import Flink
 from pipelinekit.devstack.stack import Stack
 from pipelinekit.errors import UsageError
@@ -29,6 +30,7 @@ def test_the_cluster_is_whole_and_its_addresses_are_on_the_loopback(flink) -> No
         "taskmanager-1",
         "taskmanager-2",
         "workerpool",
+        "zookeeper",
     ]
     assert all("127.0.0.1:" in address for address in flink.address.values())
 
@@ -75,8 +77,22 @@ def test_after_a_restart_of_the_job_manager_the_task_managers_are_back(flink) ->
     assert overview(flink)["taskmanagers"] == 2
 
 
+@pytest.mark.slow
+def test_a_cluster_started_anew_goes_on_with_no_job_of_the_one_before(tmp_path) -> None:
+    first = Flink(tmp_path, ports.free_port(), task_managers=1)
+    left = [tmp_path / "zookeeper" / "data" / "left", tmp_path / "jobs" / "left"]
+    for file in left:
+        file.parent.mkdir(parents=True)
+        file.touch()
+
+    first.start(lambda line: None)
+    first.stop()
+
+    assert not any(file.exists() for file in left)
+
+
 def test_a_part_that_does_not_exist_is_refused_with_those_that_do(flink) -> None:
-    with pytest.raises(UsageError, match='no part "taskmanager-9"; it has jobmanager'):
+    with pytest.raises(UsageError, match='no part "taskmanager-9"; it has zookeeper'):
         flink.restart("taskmanager-9")
 
 

@@ -58,6 +58,22 @@ def test_a_killed_worker_is_replaced_by_the_spare_and_the_job_goes_on(flink, tmp
     assert f"worker {name} ended by itself" in flink.parts["workerpool"].log.read_text()
 
 
+def test_a_job_goes_on_by_itself_once_its_killed_job_manager_is_started_again(
+    flink, tmp_path
+) -> None:
+    elements = [("a", 100, 10), ("b", 100, 10)]
+    out = tmp_path / "out"
+
+    with running_job(flink, "came-back", count_up(elements, out)) as job:
+        wait_for(lambda: job.checkpoints >= 2 and len(lines(out)) > 40, "output and checkpoints")
+        flink.parts["jobmanager"].kill()
+        flink.start(lambda line: None)
+        wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
+
+    # From its checkpoint, not from its beginning.
+    assert Counter(lines(out))[str(("a", 0))] == 1
+
+
 def test_a_worker_killed_while_the_job_initialises_does_not_leave_it_stuck(flink, tmp_path) -> None:
     elements = [("a", 10, 10)]
     out = tmp_path / "out"

@@ -87,7 +87,10 @@ def _value(plain: Any) -> Any:
         return plain
     match plain:
         case {"is": name, **own}:
-            return _classes()[name](**{key: _value(v) for key, v in own.items()})
+            # What another version had and this plan doesn't use is nothing to refuse it for.
+            known = {f.name for f in fields(_classes()[name])}
+            used = {key: v for key, v in own.items() if key in known or v is not None}
+            return _classes()[name](**{key: _value(v) for key, v in used.items()})
         case {"enum": name, "name": member}:
             return _classes()[name][member]
         case {"map": pairs}:

@@ -105,7 +105,6 @@ class MetricPlan:
     emit_early_ms: int
     emit_late_ms: int
     sinks: tuple[str, ...]
-    max_key_values: int | None = None
     description: str = ""
     owner: str = ""
     slo_latency_p99_ms: int | None = None

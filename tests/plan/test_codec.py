@@ -38,6 +38,17 @@ def test_equal_plans_give_equal_bytes() -> None:
     assert encode(example()) == encode(decode(encode(example())))
 
 
+def test_what_another_version_has_is_refused_only_where_it_is_used() -> None:
+    plan = example()
+    document = json.loads(encode(plan))
+    metric = document["plan"]["metrics"][0]
+    metric["of_later"] = None
+    assert decode(json.dumps(document).encode()) == plan
+    metric["of_later"] = 5
+    with pytest.raises(Refused, match="can read"):
+        decode(json.dumps(document).encode())
+
+
 def test_calendar_windows_and_decimal_literals_come_back() -> None:
     metric = plans.metric(
         "m",

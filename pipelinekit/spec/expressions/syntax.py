@@ -11,6 +11,13 @@ from dataclasses import dataclass
 
 from pipelinekit.spec.expressions.problems import SyntaxProblem, shown
 from pipelinekit.spec.expressions.tokens import Token, tokenize
+from pipelinekit.spec.expressions.ways_out import (
+    CASE_USAGE,
+    CAST_USAGE,
+    NOT_USAGE,
+    foreign,
+    way_out,
+)
 
 # All that walk a tree recurse.
 DEPTH_MAX = 64  # of brackets and signs, in the text
@@ -27,30 +34,6 @@ _BINARY = {
 _NOT_POWER, _SIGN_POWER = 3, 8
 _POSTFIX = frozenset(("is", "in", "between", "like", "not"))
 _TYPED_TEXTS = ("timestamp", "date")
-_CASE = "write case when condition then value else value end"
-_CAST = "write cast(x as int)"
-_NOT = "write x not in (…), x not between a and b, or x not like '…'"
-# After these no value is wanted; after all other operators and keywords one is.
-_COMPLETE = frozenset((")", "]", "null", "true", "false", "end"))
-_FOREIGN_WORDS = {
-    "select": "write an expression over the fields of one event",
-    "from": "write an expression over the fields of one event",
-    "over": "windows are set under window:",
-    "distinct": "use count_distinct(x) or approx_count_distinct(x)",
-    "exists": "write an expression over the fields of one event",
-    "ilike": "use lower(x) like '…'",
-    "rlike": "use regexp_match(x, 'pattern')",
-    "similar": "use regexp_match(x, 'pattern')",
-    "any": "use in (…)",
-    "all": "use in (…)",
-    "interval": "compare timestamps with timestamp '…'",
-    "escape": r"escape % and _ in a pattern by \% and \_",
-    "filter": "a measure's filter stands under its filter:",
-    "div": "use floor(a / b)",
-    "mod": "write a % b",
-    "xor": "use a != b",
-    "at": "use date_trunc('day', t, 'zone')",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +162,7 @@ class _Parser:
         self._at += 1
         is_negated = token.text == "not"
         if is_negated:
-            token = self._next("in, between or like", _NOT)
+            token = self._next("in, between or like", NOT_USAGE)
         match token.kind, token.text:
             case "keyword", "is" if not is_negated:
                 is_negated = self._take("not") is not None
@@ -201,7 +184,7 @@ class _Parser:
                 pattern = self.expression(_COMPARISON)
                 node = _call("operator", "like", (left, pattern), left.start, pattern.end)
             case _:
-                raise self._unexpected(token, _NOT)
+                raise self._unexpected(token, NOT_USAGE)
         self._refuse_chain()
         return _call("operator", "not", (node,), node.start, node.end) if is_negated else node
 
@@ -235,21 +218,21 @@ class _Parser:
         parts: list[Node] = []
         while self._take("when"):
             parts.append(self.expression(0))
-            self._expect("then", _CASE)
+            self._expect("then", CASE_USAGE)
             parts.append(self.expression(0))
         if not parts:
-            self._expect("when", _CASE)
+            self._expect("when", CASE_USAGE)
         if self._take("else"):
             parts.append(self.expression(0))
-        end = self._expect("end", _CASE)
+        end = self._expect("end", CASE_USAGE)
         if len(parts) % 2 == 0:
             parts.append(Node("null", "null", (), end.start, end.end))
         return _call("operator", "case", tuple(parts), token.start, end.end)
 
     def _cast(self, token: Token) -> Node:
-        self._expect("(", _CAST)
+        self._expect("(", CAST_USAGE)
         operand = self.expression(0)
-        self._expect("as", _CAST)
+        self._expect("as", CAST_USAGE)
         first = last = self._next("a type")
         words, depth = [first.text], 0
         while (after := self._peek()) and (depth > 0 or after.text != ")"):
@@ -257,7 +240,7 @@ class _Parser:
             words.append(after.text)
             last = after
             self._at += 1
-        close = self._expect(")", _CAST)
+        close = self._expect(")", CAST_USAGE)
         target = Node("name", "".join(words).lower(), (), first.start, last.end)
         return _call("operator", "cast", (operand, target), token.start, close.end)
 
@@ -290,7 +273,7 @@ class _Parser:
             return token
         is_closing = text in (")", "]")
         found = self._next(shown(text), f"close the bracket with {text}" if is_closing else help)
-        if problem := self._foreign(found):
+        if problem := foreign(found, self._before(found)):
             raise problem
         message = f"{shown(text)} was expected before {shown(found.text)}"
         if help is None and is_closing:
@@ -307,55 +290,15 @@ class _Parser:
         return token
 
     def _unexpected(self, token: Token, help: str | None = None) -> SyntaxProblem:
-        if problem := self._foreign(token):
+        before = self._before(token)
+        if problem := foreign(token, before):
             return problem
         message = f"{shown(token.text)} was not expected here"
-        return SyntaxProblem(message, token.start, token.end, help or self._way_out(token))
+        return SyntaxProblem(message, token.start, token.end, help or way_out(token, before))
 
-    def _way_out(self, token: Token) -> str:
-        """What to do about a token that can't stand where it does."""
+    def _before(self, token: Token) -> Token | None:
         at = self._tokens.index(token)
-        before = self._tokens[at - 1] if at > 0 else None
-        word = token.text if token.kind in ("operator", "keyword") else ""
-        if word == "not":
-            return "put not (…) in brackets"
-        if word in ("when", "then", "else", "end"):
-            return _CASE
-        if word == "as":
-            return _CAST
-        if before is None or _wants_value(before):
-            return _before_value(before, token)
-        if word in (")", "]"):
-            return "delete it, or open the bracket before"
-        if word == ",":
-            return "delete it: one expression stands here"
-        return "put an operator before it, such as and, = or +"
-
-    def _foreign(self, token: Token) -> SyntaxProblem | None:
-        """A word of SQL that the language lacks, at the token or just before it."""
-        at = self._tokens.index(token)
-        for candidate in (token, *self._tokens[max(at - 1, 0) : at]):
-            help = _FOREIGN_WORDS.get(candidate.text.lower())
-            if help and candidate.kind == "name":
-                message = f"{shown(candidate.text)} is not part of the language"
-                return SyntaxProblem(message, candidate.start, candidate.end, help)
-        return None
-
-
-def _wants_value(token: Token) -> bool:
-    return token.kind in ("operator", "keyword") and token.text not in _COMPLETE
-
-
-def _before_value(before: Token | None, token: Token) -> str:
-    """What to do about a token where a value is wanted; `before` is what wants it."""
-    after_bracket = before is None or before.text == "("
-    if token.text == "*" and after_bracket:
-        return "count all events with count()"
-    if before is not None and before.text in _BINARY and token.text in _BINARY:
-        return "delete one of the two, or put a value between them"
-    if token.text == ")" and after_bracket:
-        return "put an expression between the brackets"
-    return f"put a value before {shown(token.text)}"
+        return self._tokens[at - 1] if at > 0 else None
 
 
 def _call(kind: str, value: str, arguments: tuple[Node, ...], start: int, end: int) -> Node:

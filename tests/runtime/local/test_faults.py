@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from pipelinekit.connectors.base import Budget
@@ -19,46 +17,20 @@ from pipelinekit.devstack.clickhouse import running_clickhouse
 from pipelinekit.devstack.kafka import running_kafka
 from pipelinekit.errors import Refused, Unreachable
 from pipelinekit.plan.tables import tables_of
-from pipelinekit.runtime.local.options import StartFrom
-from pipelinekit.runtime.local.runner import LocalRunner
 from pipelinekit.windows.tumbling import Tumbling
 from tests import plans
-from tests.runtime.local.test_runner import COUNT, Job, counted, events, expected, send, until
+from tests.runtime.local.jobs import (
+    COUNT,
+    Job,
+    Running,
+    counted,
+    events,
+    expected,
+    send,
+    until,
+)
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def job(kafka, make_topic, tmp_path: Path) -> Job:
-    return Job(kafka, make_topic, tmp_path / "state")
-
-
-class Running:
-    """A runner in a thread, stopped at the end; `error` is what it raised."""
-
-    def __init__(self, runner: LocalRunner) -> None:
-        self.runner = runner
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        try:
-            self.runner.run()
-        except BaseException as error:
-            self.error = error
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.runner.stop()
-        self._thread.join(40)
-        assert not self._thread.is_alive()
-
-    def wait(self) -> None:
-        self._thread.join(30)
-        assert not self._thread.is_alive()
 
 
 class Flaky(MemorySink):
@@ -145,19 +117,6 @@ def test_budget_stretches_flushes_and_loses_nothing(job: Job) -> None:
     assert len(job.sink.read_back("counts_1m")) == 2000
 
 
-def test_offsets_that_are_gone_are_refused_with_the_next_step(job: Job) -> None:
-    send(job.brokers, job.topic, events(10))
-    job.run_to_end()
-    send(job.brokers, job.topic, events(10, start=10))
-    admin = AdminClient({"bootstrap.servers": job.brokers})
-    gone = [TopicPartition(job.topic, 0, 8)]
-    for future in admin.delete_records(gone).values():
-        future.result()
-    with pytest.raises(Refused, match="is not there any more") as caught:
-        job.run_to_end()
-    assert "--from" in str(caught.value.help)
-
-
 def test_silent_partition_does_not_hold_windows_open(job: Job) -> None:
     source = plans.source(
         topic=job.topic, brokers=job.brokers, dead_letters=job.letters, idle_after_ms=500
@@ -196,32 +155,6 @@ def test_event_after_an_idle_raise_is_late_or_dead_but_never_both(job: Job) -> N
     assert status.ledger.get("counts", Outcome.TOO_LATE) == 1
     assert status.ledger.get("counts", Outcome.COUNTED) == 1
     assert status.imbalances == []
-
-
-def test_from_latest_no_window_counts_that_an_event_before_it_may_lie_in(job: Job) -> None:
-    source = plans.source(
-        topic=job.topic, brokers=job.brokers, dead_letters=job.letters, max_future_skew_ms=2_000
-    )
-    short = plans.metric("counts", COUNT.measures, key=["country"], window=Tumbling(500))
-    job.plan = type(job.plan)("events", "local", source, (short,), ())
-    base = events(1)[0]
-    began_ms = time.time_ns() // 1_000_000
-    ahead = base | {"t": began_ms + 1_500}  # by its producer's clock
-    send(job.brokers, job.topic, [ahead])
-    with Running(job.runner(start_from=StartFrom.LATEST)) as run:
-        assert run.runner.started.wait(10)
-        send(job.brokers, job.topic, [ahead])  # alone in its row it would look whole
-
-        def counts_live_events() -> bool:
-            send(job.brokers, job.topic, [base | {"t": time.time_ns() // 1_000_000}])
-            return bool(job.rows("counts_500ms"))
-
-        until(counts_live_events)
-    assert run.error is None
-    assert min(start for _, start in job.rows("counts_500ms")) >= began_ms + 2_000
-    assert run.runner.status.ledger.get("counts", Outcome.BEFORE_START) > 1
-    (note,) = run.runner.status.notes
-    assert note.startswith("metric counts counts windows from ")
 
 
 def test_missing_dead_letter_topic_is_refused_by_name(job: Job) -> None:

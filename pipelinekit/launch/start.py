@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from pipelinekit.clock import Clock, SystemClock
@@ -16,7 +16,7 @@ from pipelinekit.plan.model import Plan
 from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.runtime.epoch import greatest_epoch
 from pipelinekit.runtime.floors import continued, fresh, fresh_notes, latest_ms
-from pipelinekit.runtime.outside import make_sink, make_source
+from pipelinekit.runtime.outside import make_dead_letters, make_sink, make_source
 from pipelinekit.units import DAY_MS
 
 
@@ -103,11 +103,15 @@ def begin_from(
 
 @contextmanager
 def _opened(plan: Plan) -> Iterator[KafkaSource]:
-    source = make_source(plan.source)
-    try:
+    """The source; raises Refused if dead letters could not be written, before a job is out."""
+    with ExitStack() as stack:
+        letters = make_dead_letters(plan.source)
+        if letters is not None:
+            stack.callback(letters.close)
+            letters.check()
+        source = make_source(plan.source)
+        stack.callback(source.close)
         yield source
-    finally:
-        source.close()
 
 
 def _epoch_of_rows(plan: Plan) -> int:

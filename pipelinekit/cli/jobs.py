@@ -63,6 +63,19 @@ def flink_cluster(variables: Mapping[str, Any], environment: str, state: Path) -
     return FlinkCluster(**{name: known[name] for name in _VARIABLES})
 
 
+def flink_of_the_stack(state: Path) -> FlinkCluster:
+    """The cluster of `up flink`. Raises UsageError if none is up."""
+    from pipelinekit.launch.flink import FlinkCluster
+
+    known = _of_the_stack(state)
+    if not known:
+        raise UsageError(
+            f"no Flink cluster is up here, in {state / 'stack'}",
+            help="start one: pipelinekit up flink",
+        )
+    return FlinkCluster(**known)
+
+
 def record_of(state: Path, job: str | None) -> Deployment:
     """The record of the job, of the only one if none is named. Raises UsageError."""
     from pipelinekit.launch import deployment

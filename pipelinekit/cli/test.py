@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,22 @@ from pipelinekit.cli.common import (
     parsed_reports,
     paths_argument,
     plans_of,
+    state_folder,
     verbosity_options,
     write_report,
 )
+from pipelinekit.cli.jobs import flink_of_the_stack, say
 from pipelinekit.cli.test_text import RENDERERS, Run, coverage_text, one
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelinekit.plan.model import Plan
     from pipelinekit.runtime.scenario import Through
-    from pipelinekit.spec.project import LoadedTest
+    from pipelinekit.runtime.suite import Suite
+    from pipelinekit.spec.project import LoadedTest, Project
+
+# A job costs two seconds, and each expectation in it a part of one; its tasks share a slot.
+_EXPECTATIONS_A_JOB = 8
 
 
 @click.command()
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--runner",
-    type=click.Choice(["engine", "direct", "prism"]),
+    type=click.Choice(["engine", "direct", "prism", "flink"]),
     default="engine",
     show_default=True,
     help="What merges and writes the rows: the engine alone, or Beam on one of its runners.",
@@ -83,12 +89,14 @@ def test(
 
     Each runs on the engine alone, in milliseconds: no broker, no store, its own clock. With
     --runner the rows of every `expect` come through Beam, a second or so each; `restart` has no
-    meaning there.
+    meaning there. flink takes the cluster of `up flink`, eight expectations to a job, and workers
+    in this process.
 
     --update changes rows and dead letters of failed tests in their files, and nothing else there;
     a test of which a step can't be run is left as it is, exit code 1.
     """
     from pipelinekit.plan.build import build
+    from pipelinekit.runtime.suite import Suite
 
     if is_update and runner != "engine":
         raise UsageError("--update takes what the engine gives", help="leave --runner out")
@@ -104,7 +112,9 @@ def test(
     began = time.perf_counter()
     plans = {name: build(checked.resolved, {name})[0] for name in chosen}
     shown = "none" if format != "text" or is_update else "failed" if quiet else "all"
-    run = _run(chosen, plans, runner, shown, is_coverage=is_coverage)
+    suites = [Suite(plans[name], tuple(t.spec for t in tests)) for name, tests in chosen.items()]
+    through = _through(runner, suites, checked.project, quiet=quiet)
+    run = _run(chosen, suites, through, shown, is_coverage=is_coverage)
     if is_update:
         return _update(run, plans, format, quiet=quiet)
     for kind, file in reports:
@@ -122,19 +132,15 @@ def test(
 
 def _run(
     chosen: Mapping[str, Sequence[LoadedTest]],
-    plans: Mapping[str, Plan],
-    runner: str,
+    suites: Sequence[Suite],
+    through: Callable[[Plan], Through] | None,
     shown: str,
     *,
     is_coverage: bool,
 ) -> Run:
     """Run the tests and show them as they end: `all`, `failed` ones or `none`."""
-    from functools import partial
+    from pipelinekit.runtime.suite import run_suites
 
-    from pipelinekit.runtime.suite import Suite, run_suites
-
-    suites = [Suite(plans[name], tuple(t.spec for t in tests)) for name, tests in chosen.items()]
-    through = None if runner == "engine" else partial(_through, runner)
     run = Run()
     outcomes = run_suites(suites, is_coverage=is_coverage, through=through)
     for (name, tests), outcome in zip(chosen.items(), outcomes, strict=True):
@@ -172,15 +178,29 @@ def _update(run: Run, plans: Mapping[str, Plan], format: str, *, quiet: bool) ->
     return 1 if found.refused else 0
 
 
-def _through(runner: str, plan: Plan) -> Through:
-    """The way of a test's rows through Beam."""
+def _through(
+    runner: str, suites: Sequence[Suite], project: Project, *, quiet: bool
+) -> Callable[[Plan], Through] | None:
+    """The ways of the tests' rows through Beam, None for the engine alone."""
     from functools import partial
 
+    if runner == "engine":
+        return None
+    from pipelinekit.launch.rehearse import rows_through, together
+
+    if runner == "flink":
+        from pipelinekit.launch import flink_rehearsal
+
+        run = partial(
+            flink_rehearsal.run_pipeline, cluster=flink_of_the_stack(state_folder(project, None))
+        )
+        say_ = (lambda line: None) if quiet else lambda line: say(f"flink: {line}, some seconds")
+        return together(suites, run, _EXPECTATIONS_A_JOB, say_)
     from pipelinekit.launch import direct, prism
-    from pipelinekit.launch.rehearse import rows_through
 
     if runner == "direct":
-        return partial(rows_through, plan, direct.run_pipeline)
+        return lambda plan: partial(rows_through, plan, direct.run_pipeline)
     from pipelinekit.devstack.prism_distribution import program
 
-    return partial(rows_through, plan, partial(prism.run_pipeline, program=program()))
+    run_on_prism = partial(prism.run_pipeline, program=program())
+    return lambda plan: partial(rows_through, plan, run_on_prism)

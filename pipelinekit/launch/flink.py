@@ -214,7 +214,7 @@ def _hand_over(
     pipeline = beam.Pipeline(options=PipelineOptions(flink_options(settings, name)))
     build(pipeline, job)
     try:
-        with _without_stderr():
+        with without_stderr():
             pipeline.run()
     except Exception as error:
         raise Refused(
@@ -223,7 +223,7 @@ def _hand_over(
 
 
 @contextmanager
-def _without_stderr() -> Iterator[None]:
+def without_stderr() -> Iterator[None]:
     """Beam asks `pip freeze` for a list that nobody reads, and an environment of uv has no pip."""
     sys.stderr.flush()
     kept = os.dup(2)

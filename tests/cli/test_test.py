@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_main import run
 from tests.spec.projects import METRIC, make_project
 
@@ -54,3 +56,42 @@ def test_coverage_shows_the_lateness_rule_that_no_test_shows(tmp_path: Path) -> 
     ]
     assert (found["metric"], found["reached"]) == ("views", 2)
     assert {"place": "lateness", "branch": "too late", "events": 0} in found["branches"]
+
+
+def test_on_flink_without_a_cluster_says_how_to_start_one(tmp_path: Path) -> None:
+    done = run("test", "--runner", "flink", cwd=make_project(tmp_path))
+    assert done.returncode == 2
+    assert "no Flink cluster is up here" in done.stderr
+    assert "pipelinekit up flink" in done.stderr
+
+
+@pytest.mark.flink
+def test_on_flink_tests_pass_and_fail_as_on_the_engine_all_in_one_job(
+    flink, tmp_path: Path
+) -> None:
+    steps = """\
+  - name: corrected
+    steps:
+      - events: [{ t: "12:00:05", kind: view, country: BE, amount: "2.50" }]
+      - events: [{ t: "12:01:30", kind: view, country: NL }]
+      - expect: [{ window: "12:00", country: BE, n: 1 }, { window: "12:01", country: NL, n: 1 }]
+      - events: [{ t: "12:00:30", kind: view, country: BE, amount: "1.00" }]
+    expect:
+      - { window: "12:00", country: BE, n: 2, total: "3.50", state: corrected }
+      - { window: "12:01", country: NL, n: 1 }
+"""
+    folder = make_project(tmp_path, metric=WRONG + steps)
+    stack = folder / ".pipelinekit/local/stack"
+    stack.mkdir(parents=True)
+    (stack / "flink").symlink_to(flink.folder)
+
+    done = run("test", "--runner", "flink", cwd=folder)
+
+    *told, total = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in told if not line.startswith(" ")] == [
+        "FAILED  views",
+        "passed  views",
+    ]
+    assert "    actual    12:00:00  BE       1" in told
+    assert total.startswith("1 passed, 1 failed in ")
+    assert done.stderr == "flink: pipeline 1 of 1, with 3 expectations, some seconds\n"

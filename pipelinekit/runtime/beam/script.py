@@ -25,6 +25,8 @@ from pipelinekit.runtime.beam.source import bucket_key, timestamp
 
 # One: a test's restart changes the number of buckets, and a job of Beam's never does.
 _BUCKET = bucket_key(0)
+# A plan of one metric, and its slices, each with the watermark before it, in ms.
+Script = tuple[Plan, Sequence[tuple[Slice, int]]]
 RunPipeline = Callable[[Callable[[beam.Pipeline, BeamJob], None], BeamJob], None]
 
 
@@ -39,21 +41,39 @@ class _Play(beam.DoFn):  # type: ignore[misc]
             yield beam.window.TimestampedValue((_BUCKET, blob), timestamp(watermark_ms))
 
 
-def play(plan: Plan, slices: Sequence[tuple[Slice, int]], run: RunPipeline) -> MemorySink:
-    """The sink with the rows that slices end in; each comes with the watermark before it, in ms."""
-    sink_plan = SinkPlan("test", "memory", {"shared": True}, Budget(), "full")
-    metrics = tuple(replace(m, sinks=("test",)) for m in plan.metrics)
-    job = BeamJob(replace(plan, metrics=metrics, sinks=(sink_plan,)), {}, buckets=1, stop_at={})
-    blobs = [(encode_partials(s.partials), watermark_ms) for s, watermark_ms in slices]
-    sink = shared(sink_plan.name)
-    sink.ddl(SinkSchema(plan.job, tuple(t for m in metrics for t in tables_of(m))))
+class _Played(beam.PTransform):  # type: ignore[misc]
+    """One script from its steps to its sink, under a label of its own."""
+
+    def __init__(self, blobs: Sequence[tuple[bytes, int]], job: BeamJob) -> None:
+        self._blobs = blobs
+        self._job = job
+
+    def expand(self, begin: Any) -> Any:
+        partials = begin | "steps" >> beam.Create([0]) | "play" >> beam.ParDo(_Play(self._blobs))
+        merge_and_write(partials, self._job)
+        return partials
+
+
+def play(scripts: Sequence[Script], run: RunPipeline) -> list[MemorySink]:
+    """For each script the sink with the rows that its slices end in; one pipeline has them all."""
+    parts: list[_Played] = []
+    jobs: list[BeamJob] = []
+    names = [f"test-{number}" for number in range(len(scripts))]
+    for name, (plan, slices) in zip(names, scripts, strict=True):
+        sink = SinkPlan(name, "memory", {"shared": True}, Budget(), "full")
+        metrics = tuple(replace(m, sinks=(name,)) for m in plan.metrics)
+        job = BeamJob(replace(plan, metrics=metrics, sinks=(sink,)), {}, buckets=1, stop_at={})
+        shared(name).ddl(SinkSchema(plan.job, tuple(t for m in metrics for t in tables_of(m))))
+        jobs.append(job)
+        parts.append(_Played([(encode_partials(s.partials), w) for s, w in slices], job))
 
     def build(pipeline: beam.Pipeline, job: BeamJob) -> None:
-        partials = pipeline | "steps" >> beam.Create([0]) | "play" >> beam.ParDo(_Play(blobs))
-        merge_and_write(partials, job)
+        for name, part in zip(names, parts, strict=True):
+            _ = pipeline | name >> part
 
     try:
-        run(build, job)
+        run(build, jobs[0])
+        return [shared(name) for name in names]
     finally:
-        unshare(sink_plan.name)
-    return sink
+        for name in names:
+            unshare(name)

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from pipelinekit.runtime.suite import Suite
     from pipelinekit.spec.project import LoadedTest, Project
 
-# A job costs two seconds, and each expectation in it a part of one; its tasks share a slot.
-_EXPECTATIONS_A_JOB = 8
+# A job costs two seconds, each expectation a part of one. More at once, and a task manager that has
+# just started is too busy for its heartbeats.
+_EXPECTATIONS_A_JOB = 4
 
 
 @click.command()
@@ -89,7 +90,7 @@ def test(
 
     Each runs on the engine alone, in milliseconds: no broker, no store, its own clock. With
     --runner the rows of every `expect` come through Beam, a second or so each; `restart` has no
-    meaning there. flink takes the cluster of `up flink`, eight expectations to a job, and workers
+    meaning there. flink takes the cluster of `up flink`, four expectations to a job, and workers
     in this process.
 
     --update changes rows and dead letters of failed tests in their files, and nothing else there;
@@ -194,7 +195,7 @@ def _through(
         run = partial(
             flink_rehearsal.run_pipeline, cluster=flink_of_the_stack(state_folder(project, None))
         )
-        say_ = (lambda line: None) if quiet else lambda line: say(f"flink: {line}, some seconds")
+        say_ = (lambda line: None) if quiet else lambda line: say(f"flink: {line}; some seconds")
         return together(suites, run, _EXPECTATIONS_A_JOB, say_)
     from pipelinekit.launch import direct, prism
 

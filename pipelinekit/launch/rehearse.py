@@ -60,7 +60,7 @@ def _in_turn(
 
     parts = [scripts[i : i + at_once] for i in range(0, len(scripts), at_once)]
     for number, part in enumerate(parts, start=1):
-        say(f"pipeline {number} of {len(parts)}, with {len(part)} expectations")
+        say(f"pipeline {number} of {len(parts)}, expectations: {len(part)}")
         for (plan, _), sink in zip(part, play(part, run), strict=True):
             yield _rows(plan, sink)
 

@@ -94,4 +94,4 @@ def test_on_flink_tests_pass_and_fail_as_on_the_engine_all_in_one_job(
     ]
     assert "    actual    12:00:00  BE       1" in told
     assert total.startswith("1 passed, 1 failed in ")
-    assert done.stderr == "flink: pipeline 1 of 1, with 3 expectations, some seconds\n"
+    assert done.stderr == "flink: pipeline 1 of 1, expectations: 3; some seconds\n"

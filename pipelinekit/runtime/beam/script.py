@@ -56,23 +56,21 @@ class _Played(beam.PTransform):  # type: ignore[misc]
 
 def play(scripts: Sequence[Script], run: RunPipeline) -> list[MemorySink]:
     """For each script the sink with the rows that its slices end in; one pipeline has them all."""
-    parts: list[_Played] = []
-    jobs: list[BeamJob] = []
+    parts: list[tuple[list[tuple[bytes, int]], BeamJob]] = []
     names = [f"test-{number}" for number in range(len(scripts))]
     for name, (plan, slices) in zip(names, scripts, strict=True):
         sink = SinkPlan(name, "memory", {"shared": True}, Budget(), "full")
         metrics = tuple(replace(m, sinks=(name,)) for m in plan.metrics)
         job = BeamJob(replace(plan, metrics=metrics, sinks=(sink,)), {}, buckets=1, stop_at={})
         shared(name).ddl(SinkSchema(plan.job, tuple(t for m in metrics for t in tables_of(m))))
-        jobs.append(job)
-        parts.append(_Played([(encode_partials(s.partials), w) for s, w in slices], job))
+        parts.append(([(encode_partials(s.partials), w) for s, w in slices], job))
 
     def build(pipeline: beam.Pipeline, job: BeamJob) -> None:
         for name, part in zip(names, parts, strict=True):
-            _ = pipeline | name >> part
+            _ = pipeline | name >> _Played(*part)
 
     try:
-        run(build, jobs[0])
+        run(build, parts[0][1])
         return [shared(name) for name in names]
     finally:
         for name in names:

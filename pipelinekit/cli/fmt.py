@@ -40,9 +40,9 @@ def fmt(paths: tuple[Path, ...], is_check: bool) -> int:
         if after == before:
             continue
         changed += 1
-        click.echo(f"{'would change' if is_check else 'changed'} {shown(file)}")
         if not is_check:
             file.write_bytes(after)
+        click.echo(f"{'would change' if is_check else 'changed'} {shown(file)}")
     click.echo(f"{len(files)} files, {changed} {'to change' if is_check else 'changed'}", err=True)
     return 1 if failed or (is_check and changed) else 0
 

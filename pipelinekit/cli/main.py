@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -34,6 +35,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "doctor": ("doctor", "doctor", "Say what is missing, and how to get it."),
     "demo": ("demo", "demo", "Watch it all work for half a minute."),
 }
+# What a file system says no with: not ours to mend.
+_OUTSIDE = (
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG),
+)
 _INTERRUPTED = 130
 # Specs' models take no plugins; to look for some, pydantic reads about every installed package.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -105,6 +111,8 @@ def _exit_code() -> int:
         return _said(error, 2)
     except (Unreachable, Refused) as error:
         return _said(error, 3)
+    except OSError as error:
+        return _not_allowed(error) if error.errno in _OUTSIDE else _bug(error)
     except Exception as error:
         return _bug(error)
     return result if isinstance(result, int) else 0
@@ -124,14 +132,26 @@ def _said(error: PipelinekitError, code: int) -> int:
     return code
 
 
+def _not_allowed(error: OSError) -> int:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    _show_traceback(error)
+    return _said(UsageError(what, help="name a place that can be read and written"), 2)
+
+
+def _show_traceback(error: Exception) -> bool:
+    """Whether it was asked for, and printed."""
+    if not (os.environ.get("PIPELINEKIT_TRACEBACK") or {"-v", "--verbose"} & {*sys.argv}):
+        return False
+    import traceback
+
+    traceback.print_exception(error)
+    return True
+
+
 def _bug(error: Exception) -> int:
     what = error.message if isinstance(error, Bug) else f"{type(error).__name__}: {error}"
     print(f"error: this is a bug of pipelinekit: {what}", file=sys.stderr)
-    if os.environ.get("PIPELINEKIT_TRACEBACK") or {"-v", "--verbose"} & {*sys.argv}:
-        import traceback
-
-        traceback.print_exception(error)
-    else:
+    if not _show_traceback(error):
         print("  help: run it again with -v, and report what it prints", file=sys.stderr)
     return 4
 

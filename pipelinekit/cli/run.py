@@ -155,9 +155,10 @@ def run_plan(
             RunOptions(start_from=StartFrom(start_from), until_end=until_end, shards=shards),
         )
         _stop_on_signals(runner, stop)
-        _say(quiet, f"running {len(plan.metrics)} metrics of {plan.source.name}; Ctrl-C ends it")
         shown = threading.Event()
-        line = threading.Thread(target=_show, args=(runner, shown, quiet), daemon=True)
+        line = threading.Thread(
+            target=_show, args=(runner, running(plan), shown, quiet), daemon=True
+        )
         line.start()
         try:
             status = runner.run()
@@ -182,10 +183,11 @@ def _stop_on_signals(runner: LocalRunner, stop: threading.Event) -> None:
     signal.signal(signal.SIGTERM, handle)
 
 
-def _show(runner: LocalRunner, ended: threading.Event, quiet: bool) -> None:
-    """A live line on a terminal, a plain one every ten seconds otherwise."""
+def _show(runner: LocalRunner, said: str, ended: threading.Event, quiet: bool) -> None:
+    """What runs; then a live line on a terminal, a plain one every ten seconds otherwise."""
     live = is_terminal()
-    if runner.started.wait() and not quiet:
+    if runner.started.wait() and not quiet and not ended.is_set():
+        print(f"running {said}; Ctrl-C ends it", file=sys.stderr, flush=True)
         for note in runner.status.notes:
             print(f"note: {note}", file=sys.stderr, flush=True)
     while not ended.wait(0.5 if live else 10):
@@ -193,12 +195,21 @@ def _show(runner: LocalRunner, ended: threading.Event, quiet: bool) -> None:
             continue
         text = runner.status.line(runner.clock.now_ms(), runner.status.lag)
         if live:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            width = max(2, os.get_terminal_size(sys.stderr.fileno()).columns or 80)
             print(f"\r{text[: width - 1]:<{width - 1}}", end="", file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr, flush=True)
     if live and not quiet:
         print(file=sys.stderr)
+
+
+def running(plan: Plan) -> str:
+    """What of the plan runs, in words."""
+    count, views = len(plan.metrics), len(plan.stages)
+    said = f"{count} metric{'' if count == 1 else 's'}"
+    if views:
+        said += f" and {views} view{'' if views == 1 else 's'} over them"
+    return f"{said} of {plan.source.name}"
 
 
 def _summarise(status: Status, quiet: bool) -> None:

@@ -40,7 +40,9 @@ def run_on_beam(
     """Make ready, run, and end as the runner can; gives the exit code."""
     if ddl:
         made_ready(plan, quiet=quiet)
-    _say(quiet, f"running {len(plan.metrics)} metrics of {plan.source.name} on {runner}")
+    from pipelinekit.cli.run import running
+
+    _say(quiet, f"running {running(plan)} on {runner}")
     if runner == "flink":
         cluster = flink_cluster(variables, plan.environment, state)
         return _on_flink(plan, cluster, state, start_from, until_end, shards, quiet)

@@ -109,7 +109,9 @@ def test(
             if pattern is None or pattern in name or pattern in loaded.spec.name:
                 chosen.setdefault(name, []).append(loaded)
     if not chosen:
-        raise UsageError("there is no test here", help="add tests: to a metric, see the docs")
+        if pattern is not None:
+            raise UsageError(f'no test or metric here has "{pattern}" in its name')
+        raise UsageError("there is no test here", help="add tests: to a metric")
     began = time.perf_counter()
     plans = {name: build(checked.resolved, {name})[0] for name in chosen}
     shown = "none" if format != "text" or is_update else "failed" if quiet else "all"

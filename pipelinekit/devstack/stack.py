@@ -17,6 +17,7 @@ from pipelinekit.devstack.service import Component, Progress, ended_by_sigterm, 
 from pipelinekit.errors import UsageError
 
 SERVICES: Mapping[str, type[Component]] = {kind.name: kind for kind in (Kafka, ClickHouse, Flink)}
+_OF_JOBS = ("jobs", "flink-checkpoints")  # beside the folders of local runs
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -61,7 +62,13 @@ class Stack:
     def down(
         self, names: Iterable[str], *, delete_data: bool = False, progress: Progress = to_stderr
     ) -> None:
-        """Stop what runs; the data stays unless told otherwise."""
+        """Stop what runs; the data stays unless told otherwise.
+
+        Of deleted topics the runs' states go too: their positions would be of others.
+        """
+        if not self.folder.exists():
+            progress(f"nothing runs: there is no stack in {self.folder}")
+            return
         with self._locked():
             for name in names:
                 service = self.find(name)
@@ -73,6 +80,15 @@ class Stack:
                 if delete_data and (self.folder / name).exists():
                     shutil.rmtree(self.folder / name)
                     progress(f"{name}: data deleted ({self.folder / name})")
+                    if name == Kafka.name:
+                        self._delete_states(progress)
+
+    def _delete_states(self, progress: Progress) -> None:
+        for folder in self.folder.parent.iterdir():
+            is_of_runs = (folder / "manifest.json").exists() or folder.name in _OF_JOBS
+            if folder != self.folder and is_of_runs:
+                shutil.rmtree(folder)
+                progress(f"kafka: state of runs deleted ({folder})")
 
     def find(self, name: str) -> Component | None:
         """The service if it runs."""

@@ -208,6 +208,17 @@ def test_schema_accepts_the_example_project_and_refuses_unknown_keys(kind: str) 
         assert list(validator.iter_errors({**document, "unknwon": 1}))
 
 
+@pytest.mark.parametrize("words", [("init", "file/shop"), ("up", "--state", "file/x")])
+def test_place_that_cannot_be_written_is_named_and_no_bug(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+    assert "bug" not in done.stderr
+
+
 def test_init_makes_a_project_that_validates_and_passes(tmp_path: Path) -> None:
     assert run("init", "shop", cwd=tmp_path).returncode == 0
     assert run("validate", "-W", "error", cwd=tmp_path / "shop").returncode == 0

@@ -156,3 +156,20 @@ def test_where_state_lies(tmp_path, state, environment, start, expected) -> None
 def test_an_environment_cannot_lead_out_of_the_state_folder() -> None:
     with pytest.raises(UsageError, match=r'"\.\./x" is not a name'):
         state_folder(None, "../x", Path("/"))
+
+
+def test_down_without_a_stack_makes_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    Stack(tmp_path).down(["kafka"], progress=said.append)
+    assert said == [f"nothing runs: there is no stack in {tmp_path / 'stack'}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deleted_topics_take_the_states_of_their_runs_with_them(tmp_path: Path) -> None:
+    for folder in ("stack/kafka", "clicks", "jobs", "notes"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "clicks/manifest.json").touch()
+    Stack(tmp_path).down(["clickhouse"], delete_data=True, progress=lambda line: None)
+    assert (tmp_path / "clicks").exists()
+    Stack(tmp_path).down(["kafka"], delete_data=True, progress=lambda line: None)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "stack"]

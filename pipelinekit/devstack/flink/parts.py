@@ -169,7 +169,8 @@ class JobServer(Part):
             f"--job-port={self.cluster.job}",
             f"--artifact-port={self.cluster.artifact}",
             "--expansion-port=0",  # it can't be left out; any free one
-            f"--artifacts-dir={self.folder / 'artifacts'}",
+            "--artifacts-dir",  # in one word with its value it takes no space
+            str(self.folder / "artifacts"),
         ]
 
     def is_answering(self) -> bool:

@@ -160,7 +160,7 @@ def _locked(path: Path) -> IO[str]:
         file.close()
         raise UsageError(
             f"the state in {path.parent} is in use by {holder}",
-            help="stop that runner first, or give this one a folder of its own with --state",
+            help="stop that runner first; two of them on the same tables undo each other's rows",
         ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()}")

@@ -12,7 +12,7 @@ from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, ShardTime
 from pipelinekit.engine.panes import Metric, PaneStore, rebucket
 from pipelinekit.engine.placing import Bounds
-from pipelinekit.errors import Refused, UsageError
+from pipelinekit.errors import Refused, Unreachable, UsageError
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.epoch import greatest_epoch
@@ -60,14 +60,16 @@ def begin(
     stored = store.load()
     if stored is not None and options.start_from is StartFrom.STORED:
         _refuse_other_shards(options.shards, stored.state)
+        _refuse_overruled(plan, stored.state, sinks)
         start = resumed(plan, stored.state, topic_id, options.buckets)
         return replace(start, manifest=stored)
-    epoch = 1 + greatest_epoch(plan, sinks)
+    written = greatest_epoch(plan, sinks)
+    epoch = 1 + written
     if stored is not None:
         epoch = max(epoch, stored.state.epoch + 1)
     latest = options.start_from is StartFrom.LATEST
     store.forget()
-    return fresh_start(
+    start = fresh_start(
         plan,
         positions={p: end if latest else first for p, (first, end) in offsets.items()},
         floor_after_ms=latest_ms(plan.source, now_ms) if latest else NO_TIME,
@@ -76,6 +78,27 @@ def begin(
         buckets=options.buckets,
         topic_id=topic_id,
     )
+    if not written or stored is not None:
+        return start
+    note = (
+        f"the tables hold rows of another run (epoch {written}): rows of this one (epoch {epoch}) "
+        "take their place, and that other run's no more"
+    )
+    return replace(start, notes=(note, *start.notes))
+
+
+def _refuse_overruled(plan: Plan, stored: JobState, sinks: Mapping[str, Sink]) -> None:
+    """Rows of an older epoch than the tables hold would be written, and never be seen."""
+    try:
+        written = greatest_epoch(plan, sinks)
+    except Unreachable:
+        return  # the writers wait for it
+    if written > stored.epoch:
+        raise Refused(
+            f"another run has written to the tables since (epoch {written}, this state is of "
+            f"{stored.epoch}): rows of this one would not be seen",
+            help="let one run write to a table; --from earliest counts anew, above its rows",
+        )
 
 
 def fresh_start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -105,7 +105,8 @@ class Status:
 
     def line(self, now_ms: int, lag: int | None) -> str:
         """One line for a terminal. `lag` is messages not yet read, None if unknown."""
-        parts = [f"{self.events_per_second(now_ms):,.0f} events/s", f"{self.events:,} events"]
+        parts = [*self._causes()]  # first: a terminal may cut the line
+        parts += [f"{self.events_per_second(now_ms):,.0f} events/s", f"{self.events:,} events"]
         if lag is not None:
             parts.append(f"lag {lag:,}")
         if self.watermark_ms > NO_TIME:
@@ -122,17 +123,21 @@ class Status:
         parts.append(f"{letters:,} dead letters" + (f" ({reasons})" if reasons else ""))
         if self.checkpoints:
             parts.append(f"checkpoint {format_bytes(self.checkpoint_bytes)}")
-        if self.is_stretched:
-            parts.append(f"budget: {self.waiting_rows:,} rows wait")
-        if self.stalled_by:
-            parts.append(f"reading paused, {self.stalled_by} takes nothing")
-        if self.checkpoint_error:
-            parts.append(f"checkpoint failed: {self.checkpoint_error}")
-        for name, rows in self.overflows.most_common(_OVERFLOWS_SHOWN):
-            parts.append(f"{name} null in {rows:,} rows, beyond its limit")
+        return " · ".join(parts)
+
+    def _causes(self) -> Iterator[str]:
+        """What is not as it should be."""
         if self.orphans:
-            parts.append(f"ALARM {self.orphans} events met forgotten panes")
-        return " · ".join([*parts, *self.troubles])
+            yield f"ALARM {self.orphans} events met forgotten panes"
+        yield from self.troubles
+        if self.stalled_by:
+            yield f"reading paused, {self.stalled_by} takes nothing"
+        if self.checkpoint_error:
+            yield f"checkpoint failed: {self.checkpoint_error}"
+        if self.is_stretched:
+            yield f"budget: {self.waiting_rows:,} rows wait"
+        for name, rows in self.overflows.most_common(_OVERFLOWS_SHOWN):
+            yield f"{name} null in {rows:,} rows, beyond its limit"
 
 
 def _clock(time_ms: int) -> str:

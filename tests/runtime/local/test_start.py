@@ -42,6 +42,21 @@ def test_from_earliest_starts_anew_with_a_higher_epoch(job: Job) -> None:
     assert min(after) > max(before)
 
 
+def test_state_that_another_run_has_overruled_is_refused_and_that_run_had_said_so(
+    job: Job,
+) -> None:
+    send(job.brokers, job.topic, events(100))
+    job.run_to_end()
+    other = Job.__new__(Job)
+    other.__dict__.update(job.__dict__, folder=job.folder.with_name("other"))
+    status = other.run_to_end()
+    assert any("rows of another run (epoch 1)" in note for note in status.notes)
+    with pytest.raises(Refused, match=r"another run has written .* \(epoch 2, .* is of 1\)"):
+        job.run_to_end()
+    job.run_to_end(start_from=StartFrom.EARLIEST)
+    assert counted(job.rows()) == expected(events(100))
+
+
 def test_from_latest_no_window_counts_that_an_event_before_it_may_lie_in(job: Job) -> None:
     source = plans.source(
         topic=job.topic, brokers=job.brokers, dead_letters=job.letters, max_future_skew_ms=2_000

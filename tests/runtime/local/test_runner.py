@@ -87,7 +87,7 @@ def test_rows_beyond_max_values_are_null_and_said(kafka, make_topic, tmp_path: P
     status = job.run_to_end()
     assert [row["n"] for _, row in sorted(job.rows("users_1m").items())] == [2, None, 1]
     assert status.overflows["users.n"] >= 1
-    assert "users.n null in" in status.line(0, None)
+    assert status.line(0, None).startswith("users.n null in")  # before what a terminal may cut
 
 
 def test_ledger_that_loses_a_message_does_not_balance(

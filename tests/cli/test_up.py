@@ -81,7 +81,8 @@ def test_down_without_anything_running_is_fine(runner, tmp_path) -> None:
     result = runner.invoke(down, ["--state", str(tmp_path)])
 
     assert result.exit_code == 0
-    assert result.stderr == "kafka does not run\nclickhouse does not run\nflink does not run\n"
+    assert result.stderr == f"nothing runs: there is no stack in {tmp_path / 'stack'}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])

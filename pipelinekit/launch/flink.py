@@ -166,6 +166,7 @@ def cancel(rest: FlinkRest, job: str) -> None:
 
 def stop_with_savepoint(rest: FlinkRest, job: str, folder: str) -> str:
     """End the job with its state kept; gives where. Raises Refused with Flink's reason."""
+    rest.wait_until_tasks_run(job, ENDED, _STOPPED_WITHIN_S)
     location = rest.stop_with_savepoint(job, folder, _STOPPED_WITHIN_S)
     rest.wait(job, ENDED, _STOPPED_WITHIN_S)
     return location

@@ -116,6 +116,7 @@ def job(tmp_path: Path, kafka, clickhouse, flink):
     name = f"f{os.getpid()}_{tmp_path.name[-8:].strip('_')}".lower().replace("-", "_")
     made = FlinkJob(tmp_path, kafka, clickhouse, flink, name)
     yield made
+    made.stop_loads()
     flink.start()  # what a test has left dead
     made.cancel()
 

@@ -30,6 +30,7 @@ class Job:
         self, folder: Path, kafka, clickhouse, name: str, project: Mapping[str, str] = PROJECT
     ) -> None:
         self.folder = folder
+        self.loads: list[subprocess.Popen[bytes]] = []
         self.kafka = kafka.bootstrap
         self.url = clickhouse.url
         self.database = f"kills_{name}"
@@ -60,11 +61,19 @@ class Job:
         shares = ["--late", "0.005", "--too-late", "0.001", "--malformed", "0.0005"]
         shares += ["--future", "0.0001", "--duplicates", "0.001"]
         time_limit = [] if seconds is None else ["--seconds", str(seconds)]
-        return subprocess.Popen(
+        load = subprocess.Popen(
             [*_COMMAND, "load", "--brokers", self.kafka, "--topic", self.topic, "--rate",
              str(rate), *time_limit, "--seed", str(seed), *shares],
             env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        self.loads.append(load)
+        return load
+
+    def stop_loads(self) -> None:
+        """What a test that failed has left running."""
+        for load in self.loads:
+            load.kill()
+            load.wait()
 
     def query(self, select: str) -> list[dict]:
         data = f"{select} FORMAT JSONEachRow".encode()

@@ -111,7 +111,7 @@ def submit(
         _hand_over(cluster, job, name, parallelism, checkpoint_every_ms, savepoint)
         found = _until_known(rest, name)
         say(f"Flink has it as {found}")
-        if _until_running(rest, found):
+        if _until_running(rest, found, _STUCK_AFTER_S):
             return found
         say(f"job {found} hangs while it initialises: submitting it again")
         cancel(rest, found)
@@ -166,7 +166,7 @@ def cancel(rest: FlinkRest, job: str) -> None:
 
 def stop_with_savepoint(rest: FlinkRest, job: str, folder: str) -> str:
     """End the job with its state kept; gives where. Raises Refused with Flink's reason."""
-    rest.wait_until_tasks_run(job, ENDED, _STOPPED_WITHIN_S)
+    _until_running(rest, job, _STOPPED_WITHIN_S)  # a task that is starting would refuse it
     location = rest.stop_with_savepoint(job, folder, _STOPPED_WITHIN_S)
     rest.wait(job, ENDED, _STOPPED_WITHIN_S)
     return location
@@ -250,18 +250,16 @@ def _until_known(rest: FlinkRest, name: str) -> str:
     )
 
 
-def _until_running(rest: FlinkRest, job: str) -> bool:
+def _until_running(rest: FlinkRest, job: str, within_s: float) -> bool:
     """Whether all tasks run in time. Raises Refused when the job failed."""
-    deadline = time.monotonic() + _STUCK_AFTER_S
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         found = rest.job(job)
         if found["state"] in ENDED:
             errors = rest.exceptions(job)
             reason = str(errors[0]["stacktrace"]).splitlines()[0] if errors else "no reason given"
             raise Refused(f"Flink ended job {job} as {found['state']}: {reason}")
-        if found["state"] == "RUNNING" and all(
-            v["status"] in ("RUNNING", "FINISHED") for v in found["vertices"]
-        ):
+        if found["state"] == "RUNNING" and not _waiting(found):
             return True
         time.sleep(0.2)
     return False
@@ -270,10 +268,17 @@ def _until_running(rest: FlinkRest, job: str) -> bool:
 def _state(found: dict[str, Any]) -> str:
     """The job's state; one whose tasks are not all up yet is no RUNNING one."""
     state = str(found["state"])
-    waiting = {v["status"] for v in found["vertices"]} - {"RUNNING", "FINISHED"}
-    return (
-        f"{state}, tasks {'/'.join(sorted(waiting))}" if state == "RUNNING" and waiting else state
-    )
+    waiting = _waiting(found) if state == "RUNNING" else set()
+    return f"{state}, tasks {'/'.join(sorted(waiting))}" if waiting else state
+
+
+def _waiting(found: dict[str, Any]) -> set[str]:
+    """The states of the job's tasks that don't run and have not run to their end.
+
+    Of each task: a vertex says RUNNING when one of its tasks does.
+    """
+    states = {s for v in found["vertices"] for s, count in v["tasks"].items() if count}
+    return states - {"RUNNING", "FINISHED"}
 
 
 def _rate(rest: FlinkRest, job: str, vertex: str | None, before: float | None) -> float | None:

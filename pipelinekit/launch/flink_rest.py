@@ -92,23 +92,6 @@ class FlinkRest:
             help="look at the job in Flink's web interface; it may still come",
         )
 
-    def wait_until_tasks_run(self, job: str, ended: frozenset[str], timeout_s: float) -> None:
-        """Until each task of the job runs or has finished, the job is in one of the states `ended`,
-        or the time is up.
-
-        A job that runs may still be starting tasks, and takes no savepoint then.
-        """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            found = self.job(job)
-            running = [
-                vertex["tasks"].get("RUNNING", 0) + vertex["tasks"].get("FINISHED", 0)
-                for vertex in found["vertices"]
-            ]
-            if found["state"] in ended or running == [v["parallelism"] for v in found["vertices"]]:
-                return
-            time.sleep(_POLL_S)
-
     def wait(self, job: str, states: frozenset[str], timeout_s: float) -> str:
         """Until the job is in one of the states; gives the state it is in at the end."""
         deadline = time.monotonic() + timeout_s

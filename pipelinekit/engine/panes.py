@@ -63,6 +63,8 @@ class PaneStore:
                 _grain(metric, place, measures) for place in range(len(metric.plan.grains))
             ]
         self.watermark_ms = NO_TIME
+        # Rows that left with null as too much for a measure, by metric.measure; again each time.
+        self.overflows: Counter[str] = Counter()
         self.orphans = 0  # events whose pane was forgotten already: a bug, raised as an alarm
 
     # --- in ---------------------------------------------------------------------------------
@@ -131,6 +133,7 @@ class PaneStore:
             grain = grains[number]
             changed = [grain.changed(pane, slots) for pane, slots in panes]
             upserts.append(grain.rows.build(changed, self._epoch, self.watermark_ms, now_ms))
+            self.overflows.update(grain.rows.take_overflows())
             for pane, slots in panes:
                 grain.written(pane, slots, now_ms)
             grain.forget(self.watermark_ms)
@@ -148,18 +151,6 @@ class PaneStore:
             for grain in self._all_grains()
             if not grain.metric.plan.is_retired
         }
-
-    def take_overflows(self) -> Counter[str]:
-        """By `metric.measure` how many rows left with null since the last call, as too much for it.
-
-        A row that changes and leaves again counts again.
-        """
-        found: Counter[str] = Counter()
-        for grain in self._all_grains():
-            for measure, rows in grain.rows.overflows.items():
-                found[f"{grain.metric.plan.name}.{measure}"] += rows
-            grain.rows.overflows.clear()
-        return found
 
     # --- state ------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from pipelinekit.columns import arrow_type, polars_type
 from pipelinekit.data import EPOCH_SHIFT, Table, Upserts
 from pipelinekit.engine.compile import CompiledMeasure
 from pipelinekit.engine.pane import Key, key_series
+from pipelinekit.measures.base import WithState
 from pipelinekit.plan.model import MetricPlan
 from pipelinekit.spec.expressions.to_polars import to_polars
 from pipelinekit.spec.expressions.tree import WINDOW_SECONDS
@@ -60,7 +62,8 @@ class RowBuilder:
         self._names = [c.name for c in table.columns]
         self._types = {c.name: arrow_type(c.type) for c in table.columns}
         self._key_names = [c.name for c in table.key]
-        self.overflows: Counter[str] = Counter()  # by measure the rows that it was too much for
+        self._overflows: Counter[str] = Counter()
+        self._metric = plan.name
         self._window = next(g for g in plan.grains if g.suffix == table.grain)
 
     def build(
@@ -98,6 +101,11 @@ class RowBuilder:
         ]
         return Upserts(self._table, pa.Table.from_arrays(arrays, names=self._names))
 
+    def take_overflows(self) -> Counter[str]:
+        """By metric.measure the rows built since the last call that it was too much for."""
+        taken, self._overflows = self._overflows, Counter()
+        return taken
+
     def _results(self, changed: Sequence[Changed], starts: np.ndarray) -> dict[str, pa.Array]:
         results: dict[str, pa.Array] = {}
         states: dict[str, pa.Array] = {}
@@ -112,17 +120,17 @@ class RowBuilder:
             result = compiled.measure.result(state, types)
             if (overflowed := getattr(compiled.measure, "overflowed", None)) is not None:
                 count = pc.sum(overflowed(state, result)).as_py() or 0
-                self.overflows += Counter({compiled.plan.name: count})
-            floor = self._floors.get(compiled.plan.name)
-            is_before = None if floor is None else pa.array(starts < floor)
-            if is_before is not None:
-                result = pc.if_else(is_before, None, result)
-            results[compiled.plan.name] = result
+                if count:
+                    self._overflows[f"{self._metric}.{compiled.plan.name}"] += count
+            made = {compiled.plan.name: result}
             if compiled.plan.state is not None:
-                kept = compiled.measure.state(state)  # type: ignore[attr-defined]
-                if is_before is not None:
-                    kept = pc.if_else(is_before, None, kept)
-                states[compiled.plan.state_column] = kept
+                made[compiled.plan.state_column] = cast("WithState", compiled.measure).state(state)
+            floor = self._floors.get(compiled.plan.name)
+            if floor is not None and (starts < floor).any():
+                is_before = pa.array(starts < floor)
+                made = {name: pc.if_else(is_before, None, array) for name, array in made.items()}
+            results[compiled.plan.name] = made.pop(compiled.plan.name)
+            states |= made
         if self._derived:
             lengths = np.concatenate([part.lengths for part in changed])
             frame = pl.DataFrame({name: pl.from_arrow(a) for name, a in results.items()})

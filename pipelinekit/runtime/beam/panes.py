@@ -110,8 +110,9 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         if bucket.store.orphans:
             self._orphans.inc(bucket.store.orphans)
             bucket.store.orphans = 0
-        if overflows := bucket.store.take_overflows().total():
-            self._overflows.inc(overflows)
+        if bucket.store.overflows:
+            self._overflows.inc(bucket.store.overflows.total())
+            bucket.store.overflows.clear()
         due = bucket.store.next_due_ms()
         is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
         if due is not None and not is_set:

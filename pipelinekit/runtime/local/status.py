@@ -91,8 +91,7 @@ class Status:
         found += [f"{w.name}: {w.trouble}" for w in writers.values() if w.trouble]
         self.troubles = tuple(dict.fromkeys(found))
         self.orphans = sum(p.orphans for p in panes)
-        for store in panes:
-            self.overflows += store.take_overflows()
+        self.overflows = sum((p.overflows for p in panes), Counter())
         self._looked += 1
         if self._looked % 16 == 0:  # these walk the panes
             self.waiting_rows = sum(p.waiting_rows for p in panes)

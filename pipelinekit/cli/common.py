@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipelinekit.cli.render import FORMATS, rendered, summary
+from pipelinekit.cli.render import FORMATS, counted, rendered, summary
 from pipelinekit.diagnostics import Report, Severity
 from pipelinekit.errors import UsageError
 from pipelinekit.spec.document import Document
@@ -262,6 +262,12 @@ def made_ready(plan: Plan, *, quiet: bool) -> None:
     for statement in make_ready(plan):
         if not quiet:
             click.echo(statement.split("(")[0].strip()[:100], err=True)
+
+
+def running(plan: Plan) -> str:
+    """What of the plan runs, in words."""
+    views = f" and {counted(len(plan.stages), 'view')} over them" if plan.stages else ""
+    return f"{counted(len(plan.metrics), 'metric')}{views} of {plan.source.name}"
 
 
 def is_terminal() -> bool:

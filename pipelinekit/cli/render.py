@@ -37,14 +37,17 @@ def summary(report: Report) -> str:
     findings = report.sorted()
     errors = sum(f.severity is Severity.ERROR for f in findings)
     warnings = len(findings) - errors
-    found = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if findings else "all good"
+    found = (
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}" if findings else "all good"
+    )
     silenced = len(report.sorted_suppressed())
     if silenced:
-        found += f", {_count(silenced, 'warning')} silenced by comments"
-    return f"{found} in {_count(report.files, 'file')}, {_count(report.metrics, 'metric')}"
+        found += f", {counted(silenced, 'warning')} silenced by comments"
+    return f"{found} in {counted(report.files, 'file')}, {counted(report.metrics, 'metric')}"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

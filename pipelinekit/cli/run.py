@@ -18,6 +18,7 @@ from pipelinekit.cli.common import (
     made_ready,
     paths_argument,
     plans_of,
+    running,
     state_folder,
     state_option,
     verbosity_options,
@@ -201,15 +202,6 @@ def _show(runner: LocalRunner, said: str, ended: threading.Event, quiet: bool) -
             print(text, file=sys.stderr, flush=True)
     if live and not quiet:
         print(file=sys.stderr)
-
-
-def running(plan: Plan) -> str:
-    """What of the plan runs, in words."""
-    count, views = len(plan.metrics), len(plan.stages)
-    said = f"{count} metric{'' if count == 1 else 's'}"
-    if views:
-        said += f" and {views} view{'' if views == 1 else 's'} over them"
-    return f"{said} of {plan.source.name}"
 
 
 def _summarise(status: Status, quiet: bool) -> None:

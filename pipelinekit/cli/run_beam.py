@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pipelinekit.cli.common import made_ready
+from pipelinekit.cli.common import made_ready, running
 from pipelinekit.cli.jobs import flink_cluster, say
 from pipelinekit.errors import Refused, Unreachable
 
@@ -40,8 +40,6 @@ def run_on_beam(
     """Make ready, run, and end as the runner can; gives the exit code."""
     if ddl:
         made_ready(plan, quiet=quiet)
-    from pipelinekit.cli.run import running
-
     _say(quiet, f"running {running(plan)} on {runner}")
     if runner == "flink":
         cluster = flink_cluster(variables, plan.environment, state)

@@ -84,11 +84,20 @@ class Stack:
                         self._delete_states(progress)
 
     def _delete_states(self, progress: Progress) -> None:
+        from pipelinekit.runtime.local.checkpoint import MANIFEST, CheckpointStore
+
         for folder in self.folder.parent.iterdir():
-            is_of_runs = (folder / "manifest.json").exists() or folder.name in _OF_JOBS
-            if folder != self.folder and is_of_runs:
-                shutil.rmtree(folder)
-                progress(f"kafka: state of runs deleted ({folder})")
+            is_of_a_run = (folder / MANIFEST).exists()
+            if folder == self.folder or not (is_of_a_run or folder.name in _OF_JOBS):
+                continue
+            if is_of_a_run:
+                try:
+                    CheckpointStore(folder).close()
+                except UsageError as error:
+                    progress(f"kafka: {error.message}: left as it is")
+                    continue
+            shutil.rmtree(folder)
+            progress(f"kafka: state of runs deleted ({folder})")
 
     def find(self, name: str) -> Component | None:
         """The service if it runs."""

@@ -13,6 +13,7 @@ from pipelinekit.devstack.kafka import Kafka
 from pipelinekit.devstack.ports import free_port
 from pipelinekit.devstack.stack import SERVICES, Stack, state_folder
 from pipelinekit.errors import UsageError
+from pipelinekit.runtime.local.checkpoint import CheckpointStore
 
 pytestmark = pytest.mark.clickhouse
 
@@ -171,5 +172,10 @@ def test_deleted_topics_take_the_states_of_their_runs_with_them(tmp_path: Path) 
     (tmp_path / "clicks/manifest.json").touch()
     Stack(tmp_path).down(["clickhouse"], delete_data=True, progress=lambda line: None)
     assert (tmp_path / "clicks").exists()
-    Stack(tmp_path).down(["kafka"], delete_data=True, progress=lambda line: None)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "stack"]
+    held = CheckpointStore(tmp_path / "running")
+    (tmp_path / "running/manifest.json").touch()
+    said: list[str] = []
+    Stack(tmp_path).down(["kafka"], delete_data=True, progress=said.append)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "running", "stack"]
+    assert any("running is in use by process" in line for line in said)
+    held.close()

@@ -201,14 +201,29 @@ def plans_of(checked: Checked) -> tuple[Plan, ...]:
     """The plans of the chosen metrics. Exits 1 with the findings if there are errors."""
     from pipelinekit.plan.build import build
 
-    if checked.report.has_errors:
-        click.echo(rendered("text", checked.report, checked.project.documents), nl=False)
-        raise click.exceptions.Exit(1)
+    stop_at_errors(checked)
     if not checked.selected:
         raise UsageError(
             "there is no metric here", help="name a metric's file, or a folder of them"
         )
     return build(checked.resolved, checked.selected)
+
+
+def stop_at_errors(checked: Checked) -> None:
+    """Exits 1 with the findings if there are errors."""
+    if checked.report.has_errors:
+        click.echo(rendered("text", checked.report, checked.project.documents), nl=False)
+        raise click.exceptions.Exit(1)
+
+
+def sources_of(checked: Checked, paths: Sequence[Path]) -> list[str]:
+    """The names of the sources that the paths name, or that their metrics read."""
+    project = checked.project
+    if not paths or _is_whole(project.root, paths):
+        return sorted(project.sources)
+    read = {loaded.spec.source for loaded in needed_metrics(project, checked.selected)}
+    named = {n for n, s in project.sources.items() if _lies_in(s.document.file, paths)}
+    return sorted(read | named)
 
 
 def report_findings(

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "load": ("load", "load", "Send generated events to a topic."),
     "ddl": ("ddl", "ddl", "Show, apply or check tables and topics."),
     "run": ("run", "run", "Run metrics, on this machine or a runner."),
+    "dlq": ("dlq", "dlq", "Show the dead letters: how many, why, which."),
     "compile": ("compile_job", "compile_job", "Write jobs as files for a runner."),
     "submit": ("submit", "submit", "Hand compiled jobs to their runner."),
     "status": ("status", "status", "Show how submitted jobs fare."),

@@ -80,6 +80,15 @@ def make_dead_letters(plan: SourcePlan) -> KafkaDeadLetters | None:
     return KafkaDeadLetters(plan.brokers, plan.dead_letters_topic, security=_security(plan))
 
 
+def make_letters_source(plan: SourcePlan) -> KafkaSource | None:
+    """The source's dead letters, to be read; None if it names no topic for them."""
+    from pipelinekit.connectors.kafka.source import KafkaSource
+
+    if plan.dead_letters_topic is None:
+        return None
+    return KafkaSource(plan.brokers, plan.dead_letters_topic, security=_security(plan))
+
+
 def make_sink(plan: SinkPlan, stop: threading.Event | None = None) -> Sink:
     """The sink, its secrets resolved. Raises UsageError when one is not set."""
     settings = {n: _resolved(v, f'sink "{plan.name}"') for n, v in plan.settings.items()}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelinekit.connectors.kafka.admin import MISSING, START_HELP, KafkaAdmin, missing_topic
 from pipelinekit.connectors.kafka.producer import TopicProducer
 from pipelinekit.connectors.kafka.security import Security
-from pipelinekit.data import DeadLetter
+from pipelinekit.data import DeadLetter, Headers, Reason
 from pipelinekit.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -149,6 +149,35 @@ def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
         "watermark_ms": _text(letter.watermark_ms),
     }
     return [*letter.headers, *((name, text.encode()) for name, text in ours.items() if text)]
+
+
+def letter_of(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter | None:
+    """The dead letter that a message holds, None if it isn't one of ours."""
+    names = [name for name, _ in headers]
+    if "reason" not in names:
+        return None
+    start = len(names) - 1 - names[::-1].index("reason")  # ours begin with it
+    ours = {n: (text or b"").decode("utf-8", "replace") for n, text in headers[start:]}
+    try:
+        return DeadLetter(
+            key=key,
+            value=value,
+            headers=tuple(headers[:start]),
+            reason=Reason(ours["reason"]),
+            detail=ours.get("detail", ""),
+            metrics=tuple(filter(None, ours.get("metrics", "").split(","))),
+            topic=ours["source_topic"],
+            partition=int(ours["source_partition"]),
+            offset=int(ours["source_offset"]),
+            event_time_ms=_number(ours, "event_time_ms"),
+            watermark_ms=_number(ours, "watermark_ms"),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _number(ours: Mapping[str, str], name: str) -> int | None:
+    return int(ours[name]) if name in ours else None
 
 
 def _text(value: int | None) -> str:

@@ -26,6 +26,7 @@ from pipelinekit.checks.testing import (
     StepsSayOneThing,
     TimesCanBeRead,
 )
+from pipelinekit.checks.variables import VariablesAreSet
 from pipelinekit.checks.windows import (
     EmitFits,
     EmitMeetsSlo,
@@ -44,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     TopicsAreNames(),
     AddressesCanBe(),
     UrlsHoldNoPassword(),
+    VariablesAreSet(),
     DeadLettersHaveATopic(),
     TablesAreFree(),
     ColumnsDiffer(),

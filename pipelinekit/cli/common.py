@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -172,10 +173,12 @@ def _refuse_open_variables_of(checked: Checked) -> None:
 def refuse_open_variables(project: Project, specs: Sequence[BaseModel]) -> None:
     """Raises UsageError if one of the specs needs a variable that is set nowhere."""
     if names := open_names(repr(spec.model_dump()) for spec in specs):
+        close = difflib.get_close_matches(names[0], project.declared, n=1)
+        meant = f", or was {close[0]} meant?" if close else ""
         raise UsageError(
             f"{', '.join(names)}: set neither in the environment {project.environment} of "
             f"{PROJECT_FILE} nor in the process",
-            help=f"set it for this call: {names[0]}=… pipelinekit …",
+            help=f"set it for this call: {names[0]}=… pipelinekit …{meant}",
         )
 
 

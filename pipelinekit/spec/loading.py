@@ -118,8 +118,13 @@ def load(
         documents=loading.documents,
         unread=loading.unread,
         variables=loading.variables,
+        declared=_declared(environments),
     )
     return project, report
+
+
+def _declared(environments: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(name for values in environments.values() for name in values) - {"protected"}
 
 
 def process_variables() -> Mapping[str, str]:

@@ -52,7 +52,7 @@ class Project:
     """All specs of a project for one environment, by name.
 
     `unread` has the file of each (kind, name) that is there and has findings of its own;
-    `variables` are those that filled the specs.
+    `variables` are those that filled the specs, `declared` those that some environment sets.
     """
 
     root: FilePath
@@ -66,6 +66,7 @@ class Project:
     documents: Mapping[str, Document]
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
 
     @property
     def all_metrics(self) -> Mapping[str, Loaded[MetricSpec] | Loaded[StageSpec]]:

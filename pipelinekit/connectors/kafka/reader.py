@@ -38,8 +38,8 @@ _OF_GROUPS = frozenset({"GROUP_AUTHORIZATION_FAILED", "_WAIT_COORD", "_STATE"})
 class ReadSettings:
     """How a reader fetches.
 
-    `queue_kbytes_max` bounds what the client fetches ahead. A poll that found some messages
-    waits at most `linger_ms` for more: fewer, larger batches for that much latency.
+    `queue_kbytes_max` bounds what the client fetches ahead. Polls that find messages are at least
+    `linger_ms` apart: fewer, larger batches for that much latency.
     """
 
     timeout_ms: int = TIMEOUT_MS
@@ -72,6 +72,7 @@ class KafkaReader:
         self._cause = ""
         self._is_missing = False
         self._refusal: str | None = None
+        self._polled_s = 0.0  # when the last poll ended, on the monotonic clock
         self._columns = MessageColumns()
         self._consumer = Consumer(
             client_config(admin.brokers, admin.security)
@@ -133,26 +134,30 @@ class KafkaReader:
         return [TopicPartition(self._topic, p, o) for p, o in sorted(positions.items())]
 
     def _consume(self, max_messages: int, max_wait_ms: int) -> list[Message]:
-        """What the client has. Waits for the first message, then a little for company to it.
+        """What has come within the linger, in as many calls as it takes.
 
-        What comes within the linger is one batch, however many calls it takes: at high rates a
-        batch per call would be all overhead.
+        The linger runs from the last poll on: what the caller did since then gave messages the
+        time to gather. Where none has come, it runs from the first that does.
         """
         consume = self._consumer.consume
+        began = time.monotonic()
         linger_s = min(self._settings.linger_ms, max_wait_ms) / 1000
-        messages: list[Message] = consume(min(CONSUME_MAX, max_messages), linger_s)
-        if not messages:
-            messages = consume(1, max_wait_ms / 1000 - linger_s)
-            if not messages:
-                return messages
-        deadline = time.monotonic() + linger_s
+        deadline = self._polled_s + linger_s
+        messages: list[Message] = []
         while len(messages) < max_messages:
             size = min(CONSUME_MAX, max_messages - len(messages))
             left = max(0.0, deadline - time.monotonic())
             more = consume(size, left)
             messages += more
-            if not left and len(more) < size:
+            if left or len(more) == size:
+                continue
+            if messages:
                 break
+            messages = consume(1, max(0.0, began + max_wait_ms / 1000 - time.monotonic()))
+            if not messages:
+                break
+            deadline = time.monotonic() + linger_s
+        self._polled_s = time.monotonic()
         return messages
 
     def _take(self, events: list[Message]) -> dict[int, int]:

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 
+from pipelinekit.connectors.kafka.reader import ReadSettings
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.errors import Refused, Unreachable
 from tests.connectors.kafka.logs import read_to_end, send, until
@@ -139,6 +140,30 @@ def test_new_messages_end_the_state_of_being_at_the_end(brokers, make_topic, pro
     batch = reader.poll(1, 5_000)
     assert (list(batch.values), reader.at_end()) == ([b"a"], frozenset())
     assert read_to_end(reader, {0})["positions"] == {0: 1}
+    reader.close()
+
+
+def test_polls_with_messages_are_a_linger_apart_and_work_between_them_counts(
+    brokers, make_topic, producer
+):
+    topic = make_topic(1)
+    reader = KafkaSource(brokers, topic, settings=ReadSettings(linger_ms=1_000)).open({0: 0})
+    read_to_end(reader, {0})
+    send(producer, topic, [b"a"])
+    reader.poll(100, 5_000)
+
+    began = time.monotonic()
+    send(producer, topic, [b"b"])
+    time.sleep(0.3)
+    send(producer, topic, [b"c"])
+    assert list(reader.poll(100, 5_000).values) == [b"b", b"c"]
+    assert time.monotonic() - began > 0.9
+
+    send(producer, topic, [b"d"])
+    time.sleep(1.2)
+    began = time.monotonic()
+    assert list(reader.poll(100, 5_000).values) == [b"d"]
+    assert time.monotonic() - began < 0.7
     reader.close()
 
 

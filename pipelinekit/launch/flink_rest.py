@@ -15,6 +15,9 @@ from pipelinekit.errors import Refused, Unreachable
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
+# A job manager that was started again answers some seconds before it leads.
+_LEADERLESS = 503
+_LED_WITHIN_S = 15.0
 _HELP = "start it with `pipelinekit up flink`, or set FLINK_REST to one that runs"
 
 
@@ -109,17 +112,27 @@ class FlinkRest:
             method=method,
             headers={"Content-Type": "application/json"},
         )
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-                return json.loads(answer.read() or b"{}")
-        except urllib.error.HTTPError as error:
-            raise Refused(
-                f"Flink at {self.url} refused {method} {path}: {_reason(error)}"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise Unreachable(
-                f"Flink at {self.url} does not answer: {error}", help=_HELP
-            ) from error
+        deadline = time.monotonic() + _LED_WITHIN_S
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+                    return json.loads(answer.read() or b"{}")
+            except urllib.error.HTTPError as error:
+                reason = _reason(error)
+                if error.code != _LEADERLESS:
+                    raise Refused(
+                        f"Flink at {self.url} refused {method} {path}: {reason}"
+                    ) from error
+                if time.monotonic() > deadline:
+                    raise Unreachable(
+                        f"Flink at {self.url} has no job manager that leads: {reason}",
+                        help="look at the job managers' logs, and at ZooKeeper's",
+                    ) from error
+            except (OSError, ValueError) as error:
+                raise Unreachable(
+                    f"Flink at {self.url} does not answer: {error}", help=_HELP
+                ) from error
+            time.sleep(_POLL_S)
 
 
 def _numbers(metrics: list[dict[str, Any]]) -> dict[str, float]:

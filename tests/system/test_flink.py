@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections import defaultdict
@@ -329,7 +330,23 @@ def test_a_submission_killed_in_the_middle_leaves_a_job_that_the_verbs_find(job:
     (record,) = (job.folder / ".pipelinekit/local/jobs").glob("*.json")
     assert json.loads(record.read_text())["runner_job"] == "", "it was killed too late"
     job.wait_until_read()
+    _restart_the_job_manager_until_it_listens(job)
+    assert [j["state"] for j in job.rest.jobs()]  # waits for it to lead
     job.verb("status")
     job.verb("stop", "--savepoint")
     job.submit()  # goes on from there
     job.assert_equals(recount(job.kafka, job.topic))
+
+
+def _restart_the_job_manager_until_it_listens(job: FlinkJob) -> None:
+    """It does not lead yet: what it is asked now, it can't answer for a moment."""
+    manager = job.flink.parts["jobmanager"]
+    manager.kill()
+    manager.spawn(lambda line: None)
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", manager.port), 1).close()
+            return
+        assert time.monotonic() < deadline, "the job manager does not listen"
+        time.sleep(0.05)

@@ -29,7 +29,11 @@ fields:                      # the columns that metrics may use; the rest of the
   session_id: string
   user_id: { type: string, optional: true }
   country: { type: string, optional: true }
+  device: { type: string, optional: true }
+  page: { type: string, optional: true }
+  is_bot: { type: bool, default: false }
   amount: { type: "decimal(18,2)", optional: true }
+  load_ms: { type: int, optional: true }
 id: event_id
 event_time: { field: occurred_at, out_of_orderness: 2s }
 dead_letters: { topic: late_events }

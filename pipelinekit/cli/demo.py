@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,13 @@ _SHARES = ("--late", "0.02", "--too-late", "0.002", "--malformed", "0.002", "--f
 
 @click.command()
 @paths_argument
-@click.option("--seconds", type=click.IntRange(5, 3600), default=30, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.IntRange(5, 3600),
+    default=30,
+    show_default=True,
+    help="To send events for.",
+)
 @click.option(
     "--rate",
     type=click.IntRange(1, 100_000),
@@ -61,7 +68,8 @@ def demo(paths: tuple[Path, ...], seconds: int, rate: int, keep: bool) -> int:
     finally:
         if not keep:
             stack.down(names, delete_data=True, progress=lambda line: None)
-    _next_steps(kafka, clickhouse, folder if keep else None)
+    steps = next_steps(kafka, clickhouse, folder if keep else None)
+    print("\n".join(["", "next:", *(f"  {step}" for step in steps)]), file=sys.stderr)
     return 0
 
 
@@ -152,17 +160,22 @@ def _watch(
             time.sleep(1)
 
 
-def _next_steps(kafka: str, clickhouse: str, kept: Path | None) -> None:
-    lines = ["", "next:"]
+def next_steps(kafka: str, clickhouse: str, kept: Path | None) -> list[str]:
+    """What to do now: lines for a shell, as they stand, from any folder."""
+    lines = []
+    program = Path(sys.executable).with_name("pipelinekit")
+    found = shutil.which("pipelinekit")
+    if program.exists() and (found is None or Path(found).absolute() != program.absolute()):
+        lines.append(f'export PATH={shlex.quote(str(program.parent))}:"$PATH"')
     if kept is not None:
         lines += [
-            f"  Kafka answers at {kafka}, ClickHouse at {clickhouse}",
-            f"  curl {clickhouse} --data-binary 'SELECT * FROM analytics.revenue LIMIT 5'",
-            f"  stop them with: pipelinekit down --state {kept}",
+            f"# Kafka answers at {kafka}, ClickHouse at {clickhouse}",
+            f"curl {clickhouse} --data-binary 'SELECT * FROM analytics.revenue LIMIT 5'",
+            f"pipelinekit down --state {shlex.quote(str(kept))}   # stops them",
         ]
-    lines += [
-        "  pipelinekit init shop && cd shop && pipelinekit test    a metric of your own",
-        "  pipelinekit up && pipelinekit run                       run it on the local stack",
-        "  pipelinekit load --rate 20000 --seconds 60              and send it events",
+    return [
+        *lines,
+        "pipelinekit init shop && cd shop && pipelinekit test   # a metric of your own",
+        "pipelinekit up && pipelinekit run                      # on the local stack",
+        "pipelinekit load --rate 20000 --seconds 60             # in another terminal: its events",
     ]
-    print("\n".join(lines), file=sys.stderr)

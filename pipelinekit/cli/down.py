@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from pipelinekit.cli.up import SERVICE_NAMES
+from pipelinekit.cli.common import state_option
+from pipelinekit.cli.up import SERVICE_NAMES, stack_environment_option
 
 
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]…", type=click.Choice(SERVICE_NAMES))
 @click.option("--delete-data", is_flag=True, help="Delete topics, tables and checkpoints too.")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
-@click.option("-e", "--env", default="local", show_default=True, help="Environment.")
+@state_option
+@stack_environment_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")
 def down(

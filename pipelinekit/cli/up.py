@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipelinekit.cli.common import state_option
+from pipelinekit.errors import UsageError
+from pipelinekit.spec.project import LOCAL
+
 if TYPE_CHECKING:
     from pipelinekit.devstack.stack import Up
 
+stack_environment_option = click.option(
+    "-e",
+    "--env",
+    default=LOCAL,
+    show_default=True,
+    metavar="NAME",
+    help="Whose stack: each environment has its own services and data.",
+)
 SERVICE_NAMES = ("kafka", "clickhouse", "flink")
 _DEFAULT = ("kafka", "clickhouse")
+# What `init` calls their addresses in the project's environments.
+_VARIABLES = {"kafka": "KAFKA", "clickhouse": "CLICKHOUSE"}
 _PORT_MAX = 65_535
 
 
@@ -39,13 +53,17 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]…", type=click.Choice(SERVICE_NAMES))
 @click.option(
-    "--port", "ports", multiple=True, type=ServicePort(), help="Instead of 9092, 8123, 8081."
+    "--port",
+    "ports",
+    multiple=True,
+    type=ServicePort(),
+    help="Instead of 9092, 8123, 8081; kept for the next `up`.",
 )
 @click.option(
     "--task-managers", type=click.IntRange(1, 16), help="Of Flink, one slot each. [default: 2]"
 )
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State folder.")
-@click.option("-e", "--env", default="local", show_default=True, help="Environment.")
+@state_option
+@stack_environment_option
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")
@@ -61,7 +79,8 @@ def up(
     """Start the local stack on the loopback, for development: Kafka, ClickHouse, Flink.
 
     Services that run already are found and left alone; all keep running when this command ends.
-    Without a SERVICE: kafka, clickhouse. With flink come Beam's job server and Python workers.
+    Where one fails to start, those that this call started are stopped again. Without a SERVICE:
+    kafka, clickhouse. With flink come Beam's job server and Python workers.
     """
     from pipelinekit.devstack.service import to_stderr
     from pipelinekit.devstack.stack import Stack, state_folder
@@ -78,6 +97,35 @@ def up(
     progress = (lambda line: None) if quiet else to_stderr
     ups = stack.up(names, dict(ports), progress, task_managers=task_managers)
     click.echo(_as_json(ups) if style == "json" else _as_text(ups))
+    if not quiet:
+        for line in _elsewhere(ups, env):
+            click.echo(line, err=True)
+
+
+def _elsewhere(ups: Sequence[Up], env: str) -> Iterator[str]:
+    """What to change in the project around here, if its specs look for a service elsewhere."""
+    from pipelinekit.cli.common import project_root
+    from pipelinekit.spec.layout import PROJECT_FILE, shown
+    from pipelinekit.spec.loading import load
+
+    try:
+        root = project_root(())
+        variables = load(root, env)[0].variables
+    except UsageError:  # no project, or none of its environments
+        return
+    known = {
+        str(value).rstrip("/").replace("localhost", "127.0.0.1") for value in variables.values()
+    }
+    for up in ups:
+        variable = _VARIABLES.get(up.service.name)
+        address = " ".join(up.service.address.values())
+        if variable is None or address in known:
+            continue
+        now = f", not {variables[variable]}" if variable in variables else ""
+        yield (
+            f"{shown(root / PROJECT_FILE)}, environment {env}: for this {up.service.name} "
+            f'let it say {variable}: "{address}"{now}'
+        )
 
 
 def _as_json(ups: Sequence[Up]) -> str:

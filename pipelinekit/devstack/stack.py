@@ -18,6 +18,7 @@ from pipelinekit.errors import UsageError
 
 SERVICES: Mapping[str, type[Component]] = {kind.name: kind for kind in (Kafka, ClickHouse, Flink)}
 _OF_JOBS = ("jobs", "flink-checkpoints")  # beside the folders of local runs
+_PORT_FILE = "port"
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -56,6 +57,7 @@ class Stack:
                 for up in ups:
                     if not up.was_running:
                         up.service.stop()
+                        progress(f"{up.service.name} stopped again: this call had started it")
                 raise
             return ups
 
@@ -120,10 +122,21 @@ class Stack:
         if found is not None and found.is_alive:
             found.wait_ready()
             return Up(found, was_running=True)
-        service = found or self._new(name, port, task_managers)
-        progress(f"starting {name} …")
+        last = self._last_port(name) if found is None and port is None else None
+        service = found or self._new(name, port or last, task_managers)
+        where = f" on port {last}, as last time" if last is not None else ""
+        progress(f"starting {name}{where} …")
         service.start(progress)
+        (self.folder / name / _PORT_FILE).write_text(f"{service.port}\n")
         return Up(service, was_running=False)
+
+    def _last_port(self, name: str) -> int | None:
+        """The port that the service last ran on, None if that is its usual one."""
+        try:
+            port = int((self.folder / name / _PORT_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+        return None if port == SERVICES[name].default_port else port
 
     def _new(self, name: str, port: int | None, task_managers: int | None) -> Component:
         kind = SERVICES[name]

@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from pipelinekit.cli.down import down
 from pipelinekit.cli.up import SERVICE_NAMES, up
+from pipelinekit.devstack.clickhouse import ClickHouse
 from pipelinekit.devstack.ports import free_port
 from pipelinekit.devstack.stack import SERVICES, Stack
 from pipelinekit.errors import UsageError
+from tests.spec.projects import make_project
 
 
 @pytest.fixture
@@ -45,6 +47,45 @@ def test_json_is_the_addresses_and_nothing_else(runner, tmp_path, kafka, clickho
     assert second.stdout.count("was running") == 2
     assert stopped.stderr.count("stopped (process ") == 2
     assert [first.exit_code, second.exit_code, stopped.exit_code] == [0, 0, 0]
+
+
+@pytest.mark.clickhouse
+def test_another_port_is_kept_and_what_the_project_has_to_say_is_said(
+    runner, tmp_path, clickhouse, monkeypatch
+) -> None:
+    make_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    options = ["clickhouse", "--state", str(tmp_path)]
+    note = (
+        "pipelinekit.yaml, environment local: for this clickhouse let it say "
+        f'CLICKHOUSE: "http://127.0.0.1:{port}", not http://127.0.0.1:8123\n'
+    )
+
+    first = runner.invoke(up, [*options, f"--port=clickhouse={port}"])
+    runner.invoke(down, ["--state", str(tmp_path)])
+    file = tmp_path / "pipelinekit.yaml"
+    file.write_text(file.read_text().replace("127.0.0.1:8123", f"localhost:{port}"))
+    second = runner.invoke(up, options)
+
+    assert first.stderr.endswith(note)
+    assert f"http://127.0.0.1:{port}" in second.stdout
+    assert second.stderr == f"starting clickhouse on port {port}, as last time …\n"
+
+
+@pytest.mark.clickhouse
+def test_the_usual_port_can_be_had_again(tmp_path, clickhouse, monkeypatch) -> None:
+    monkeypatch.setattr(ClickHouse, "default_port", free_port())
+    stack = Stack(tmp_path)
+    for port in (free_port(), ClickHouse.default_port):
+        stack.up(["clickhouse"], {"clickhouse": port}, lambda line: None)
+        stack.down(["clickhouse"], progress=lambda line: None)
+    lines: list[str] = []
+
+    [last] = stack.up(["clickhouse"], {}, lines.append)
+    stack.down(["clickhouse"], progress=lambda line: None)
+
+    assert (last.service.port, lines) == (ClickHouse.default_port, ["starting clickhouse …"])
 
 
 def test_a_taken_port_names_its_holder_and_the_option(runner, tmp_path) -> None:

@@ -105,6 +105,9 @@ def test_when_one_fails_those_started_with_it_stop_and_those_found_stay(
 
     assert started is None
     assert found is not None
+    stopped = "clickhouse stopped again: this call had started it"
+    starts = ["starting clickhouse …", "starting kafka …"]
+    assert lines == [*starts, stopped, *starts]  # what was found stays
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,7 @@ import click
 
 from pipelinekit.cli.common import is_terminal, project_root
 from pipelinekit.errors import UsageError
+from pipelinekit.spec.project import LOCAL
 
 if TYPE_CHECKING:
     from pipelinekit.load.produce import Sent
@@ -21,12 +22,18 @@ _SHARE = click.FloatRange(0, 1)
 
 
 @click.command()
-@click.option("--topic", default="user_events", show_default=True)
+@click.option(
+    "--topic",
+    default="user_events",
+    show_default=True,
+    metavar="NAME",
+    help="Where to send; made if it is missing.",
+)
 @click.option(
     "--brokers",
     default=None,
     metavar="HOST:PORT",
-    help="[default: KAFKA of the project's environment, else 127.0.0.1:9092]",
+    help="Where Kafka is. [default: as the project's sources say, else KAFKA, else 127.0.0.1:9092]",
 )
 @click.option(
     "--partitions",
@@ -43,10 +50,15 @@ _SHARE = click.FloatRange(0, 1)
     help="Messages a second; intended times are kept.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 86_400), default=None, help="[default: until Ctrl-C]"
+    "--seconds",
+    type=click.FloatRange(0.1, 86_400),
+    default=None,
+    help="For how long. [default: until Ctrl-C]",
 )
 @click.option("--count", type=click.IntRange(1), default=None, help="Stop after so many.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed makes the same events."
+)
 @click.option(
     "--late",
     type=_SHARE,
@@ -61,11 +73,37 @@ _SHARE = click.FloatRange(0, 1)
     show_default=True,
     help="Share of events more than an hour old.",
 )
-@click.option("--malformed", type=_SHARE, default=0.0005, show_default=True)
-@click.option("--future", type=_SHARE, default=0.0, show_default=True)
-@click.option("--duplicates", type=_SHARE, default=0.0, show_default=True)
+@click.option(
+    "--malformed",
+    type=_SHARE,
+    default=0.0005,
+    show_default=True,
+    help="Share of messages that are no event: cut off, empty, not UTF-8, of a wrong type.",
+)
+@click.option(
+    "--future",
+    type=_SHARE,
+    default=0.0,
+    show_default=True,
+    help="Share of events three hours ahead of the clock.",
+)
+@click.option(
+    "--duplicates",
+    type=_SHARE,
+    default=0.0,
+    show_default=True,
+    help="Share of events that are the one before once more.",
+)
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
-@click.option("-e", "--env", "environment", default="local", show_default=True, metavar="NAME")
+@click.option(
+    "-e",
+    "--env",
+    "environment",
+    default=LOCAL,
+    show_default=True,
+    metavar="NAME",
+    help="The environment of the project here that says where Kafka is.",
+)
 def load(
     topic: str,
     brokers: str | None,
@@ -124,9 +162,10 @@ def _brokers(environment: str) -> str:
 
     fallback = os.environ.get("KAFKA", "127.0.0.1:9092")
     try:
-        project, _ = load_project(project_root(()), environment, os.environ)
+        root = project_root(())
     except UsageError:
         return fallback
+    project, _ = load_project(root, environment, os.environ)
     found = [s.spec.brokers for s in project.sources.values() if "${" not in s.spec.brokers]
     return found[0] if found else fallback
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from pipelinekit.cli.main import VERBS, cli
 from tests.spec.projects import METRIC, make_project
 
 HEAVY = ("polars", "pyarrow", "numpy", "msgspec", "confluent_kafka", "apache_beam", "chdb",
@@ -85,6 +87,20 @@ def test_unknown_environment_names_those_there_are(tmp_path: Path) -> None:
     done = run("validate", "-e", "prod", cwd=make_project(tmp_path))
     assert done.returncode == 2
     assert "local" in done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_says_what_it_does(verb: str) -> None:
+    command = cli.get_command(click.Context(cli), verb)
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    silent = [o.opts[0] for o in options if not (o.help or "").split("[default")[0].strip()]
+    assert [name for name in silent if name != "--format"] == []  # its choices say it
+
+
+def test_load_sends_nowhere_when_the_environment_is_unknown(tmp_path: Path) -> None:
+    done = run("load", "-e", "prod", "--count", "1", cwd=make_project(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'the project has no environment "prod"' in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["validate", "list", "plan", "explain", "--help"])

@@ -62,6 +62,11 @@ class ServicePort(click.ParamType[tuple[str, int]]):
 @click.option(
     "--task-managers", type=click.IntRange(1, 16), help="Of Flink, one slot each. [default: 2]"
 )
+@click.option(
+    "--job-managers",
+    type=click.IntRange(1, 4),
+    help="Of Flink: one leads, the others take over when it dies. [default: 1]",
+)
 @state_option
 @stack_environment_option
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
@@ -71,6 +76,7 @@ def up(
     services: Sequence[str],
     ports: Sequence[tuple[str, int]],
     task_managers: int | None,
+    job_managers: int | None,
     state: Path | None,
     env: str,
     style: str,
@@ -83,7 +89,7 @@ def up(
     kafka, clickhouse. With flink come Beam's job server and Python workers.
     """
     from pipelinekit.devstack.service import to_stderr
-    from pipelinekit.devstack.stack import Stack, state_folder
+    from pipelinekit.devstack.stack import FlinkSize, Stack, state_folder
 
     names = tuple(dict.fromkeys(services)) or _DEFAULT
     for service, port in ports:
@@ -91,11 +97,12 @@ def up(
             raise click.UsageError(
                 f"--port {service}={port}: {service} is not among the services to start"
             )
-    if task_managers and "flink" not in names:
-        raise click.UsageError("--task-managers: flink is not among the services to start")
+    for option, count in (("--task-managers", task_managers), ("--job-managers", job_managers)):
+        if count and "flink" not in names:
+            raise click.UsageError(f"{option}: flink is not among the services to start")
     stack = Stack(state_folder(state, env, Path.cwd()))
     progress = (lambda line: None) if quiet else to_stderr
-    ups = stack.up(names, dict(ports), progress, task_managers=task_managers)
+    ups = stack.up(names, dict(ports), progress, flink_size=FlinkSize(task_managers, job_managers))
     click.echo(_as_json(ups) if style == "json" else _as_text(ups))
     if not quiet:
         for line in _elsewhere(ups, env):

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelinekit.devstack import process
@@ -30,6 +30,25 @@ class Up:
     was_running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FlinkSize:
+    """How many of each a cluster is to have; None for as many as it has, a new one its default."""
+
+    task_managers: int | None = None
+    job_managers: int | None = None
+
+    def refuse_another(self, found: Flink) -> None:
+        """Raises UsageError if the cluster that was found has not as many."""
+        for what in ("task_managers", "job_managers"):
+            wanted, there = getattr(self, what), getattr(found, what)
+            if wanted not in (None, there):
+                words = what.replace("_", " ")
+                raise UsageError(
+                    f"flink runs already, with {there} {words}, and {wanted} were asked for",
+                    help="stop it first: pipelinekit down flink",
+                )
+
+
 class Stack:
     """The services on one state folder. Two processes that change it wait for each other."""
 
@@ -42,7 +61,7 @@ class Stack:
         ports: Mapping[str, int],
         progress: Progress = to_stderr,
         *,
-        task_managers: int | None = None,
+        flink_size: FlinkSize = FlinkSize(),
     ) -> list[Up]:
         """The services, all answering; one that fails, or a Ctrl-C, stops what this call started.
 
@@ -52,7 +71,7 @@ class Stack:
             ups: list[Up] = []
             try:
                 for name in names:
-                    ups.append(self._up(name, ports.get(name), task_managers, progress))  # noqa: PERF401
+                    ups.append(self._up(name, ports.get(name), flink_size, progress))  # noqa: PERF401
             except BaseException:
                 for up in ups:
                     if not up.was_running:
@@ -105,7 +124,7 @@ class Stack:
         """The service if it runs."""
         return SERVICES[name].found(self.folder / name)
 
-    def _up(self, name: str, port: int | None, task_managers: int | None, progress: Progress) -> Up:
+    def _up(self, name: str, port: int | None, size: FlinkSize, progress: Progress) -> Up:
         found = self.find(name)
         if found is not None and port not in (None, found.port):
             raise UsageError(
@@ -113,17 +132,13 @@ class Stack:
                 f"and port {port} was asked for",
                 help=f"stop it first: pipelinekit down {name}",
             )
-        if isinstance(found, Flink) and task_managers not in (None, found.task_managers):
-            raise UsageError(
-                f"flink runs already, with {found.task_managers} task managers, "
-                f"and {task_managers} were asked for",
-                help="stop it first: pipelinekit down flink",
-            )
+        if isinstance(found, Flink):
+            size.refuse_another(found)
         if found is not None and found.is_alive:
             found.wait_ready()
             return Up(found, was_running=True)
         last = self._last_port(name) if found is None and port is None else None
-        service = found or self._new(name, port or last, task_managers)
+        service = found or self._new(name, port or last, size)
         where = f" on port {last}, as last time" if last is not None else ""
         progress(f"starting {name}{where} …")
         service.start(progress)
@@ -138,11 +153,12 @@ class Stack:
             return None
         return None if port == SERVICES[name].default_port else port
 
-    def _new(self, name: str, port: int | None, task_managers: int | None) -> Component:
+    def _new(self, name: str, port: int | None, size: FlinkSize) -> Component:
         kind = SERVICES[name]
         folder, port = self.folder / name, port or kind.default_port
-        if kind is Flink and task_managers is not None:
-            return Flink(folder, port, task_managers)
+        if kind is Flink:
+            wanted = {k: v for k, v in asdict(size).items() if v is not None}
+            return Flink(folder, port, **wanted)
         return kind(folder, port)
 
     def _locked(self) -> AbstractContextManager[None]:

@@ -12,11 +12,13 @@ import socket
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelinekit.connectors.kafka.source import KafkaSource
+from pipelinekit.devstack.flink import Flink, running_flink
 from pipelinekit.errors import Refused, Unreachable
 from pipelinekit.launch.flink import ENDED, FlinkRest
 from tests.system.recount import recount
@@ -34,6 +36,7 @@ class FlinkJob(Job):
         super().__init__(folder, kafka, clickhouse, name)
         self.flink = flink
         self.rest = FlinkRest(flink.rest)
+        self.leader = "jobmanager"
         checkpoints = (folder / "checkpoints").absolute().as_uri()
         self.environment |= {
             f"FLINK_{key.upper()}": value
@@ -75,12 +78,18 @@ class FlinkJob(Job):
                 self.rest.cancel(job["jid"])
                 assert self.rest.wait(job["jid"], ENDED, 60) in ENDED
 
+    def standby(self) -> str | None:
+        """The job manager that does not lead, if there are two."""
+        managers = {name for name in self.flink.parts if name.startswith("jobmanager")}
+        return next(iter(managers - {self.leader}), None)
+
     def deployed_again_ms(self, job: str, since_ms: float) -> float:
-        """When the job's tasks were deployed by a job manager started since then."""
+        """When the job's tasks were deployed by a job manager that leads since then."""
+        rest = FlinkRest(f"http://127.0.0.1:{self.flink.parts[self.leader].port}")
         deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(Refused, Unreachable):  # it comes up, and finds its jobs
-                times = [v["start-time"] for v in self.rest.job(job)["vertices"]]
+                times = [v["start-time"] for v in rest.job(job)["vertices"]]
                 if times and min(times) > since_ms:
                     return float(max(times))
             assert time.monotonic() < deadline, f"job {job} did not come back"
@@ -113,7 +122,16 @@ class FlinkJob(Job):
 
 
 @pytest.fixture
-def job(tmp_path: Path, kafka, clickhouse, flink):
+def flink_with_standby(tmp_path: Path) -> Iterator[Flink]:
+    """Two job managers and two task managers: a spare of each."""
+    with running_flink(tmp_path / "flink", job_managers=2) as flink:
+        yield flink
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest, tmp_path: Path, kafka, clickhouse):
+    """On the session's cluster, or on the one of the fixture that a test names."""
+    flink = request.getfixturevalue(getattr(request, "param", "flink"))
     name = f"f{os.getpid()}_{tmp_path.name[-8:].strip('_')}".lower().replace("-", "_")
     made = FlinkJob(tmp_path, kafka, clickhouse, flink, name)
     yield made
@@ -134,8 +152,11 @@ def _kill(job: FlinkJob, kind: str, flink_job: str) -> float:
     elif kind == "workerpool":
         flink.restart("workerpool")
     else:
-        flink.parts["jobmanager"].kill()
-        flink.start()  # what `pipelinekit up flink` does; the job comes back with it
+        flink.parts[job.leader].kill()
+        if (standby := job.standby()) is None:
+            flink.start()  # what `pipelinekit up flink` does; the job comes back with it
+        else:
+            job.leader = standby
         # The tasks go on until they miss its heartbeats: what they write then isn't fresh.
         now_ms = job.deployed_again_ms(flink_job, now_ms)
     return now_ms
@@ -180,6 +201,7 @@ def test_a_worker_and_a_task_manager_die_and_nothing_is_lost_or_doubled(job: Fli
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("job", ["flink_with_standby"], indirect=True)
 def test_ten_kills_of_each_part_leave_the_recount_of_the_topic(job: FlinkJob) -> None:
     kinds = ["worker", "taskmanager", "workerpool", "jobmanager"] * 10
     random.Random(22).shuffle(kinds)
@@ -188,6 +210,7 @@ def test_ten_kills_of_each_part_leave_the_recount_of_the_topic(job: FlinkJob) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("job", ["flink", "flink_with_standby"], indirect=True)
 def test_the_job_manager_dies_six_times_and_the_job_comes_back_by_itself(job: FlinkJob) -> None:
     _chaos(job, rate=5_000, kinds=["jobmanager"] * 6, seed=23, gap_s=8)
     job.verb("status")

@@ -26,7 +26,9 @@ from pipelinekit.devstack.service import Component, Progress, running, to_stderr
 from pipelinekit.errors import UsageError
 
 TASK_MANAGERS = 2
+JOB_MANAGERS = 1
 _PORTS_FILE = "ports.json"
+_OF_SEVERAL = ("rest", "rpc", "metrics")
 
 
 class Flink(Component):
@@ -36,31 +38,44 @@ class Flink(Component):
     title: ClassVar[str] = "Flink"
     default_port: ClassVar[int] = 8081
 
-    def __init__(self, folder: Path, port: int, task_managers: int = TASK_MANAGERS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        task_managers: int = TASK_MANAGERS,
+        job_managers: int = JOB_MANAGERS,
+    ) -> None:
         """`port` is that of the REST interface; the others are free ones, kept for later starts."""
         super().__init__(folder, port)
-        self._set_ports(_new_ports(port, task_managers))
+        self._set_ports(_new_ports(port, task_managers, job_managers))
 
     @classmethod
     def found(cls, folder: Path) -> Self | None:
         try:
             stored = json.loads((folder / _PORTS_FILE).read_text())
-            kept = Ports(**stored | {"metrics": tuple(stored["metrics"])})
+            kept = Ports(**stored | {name: tuple(stored[name]) for name in _OF_SEVERAL})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        flink = cls(folder, kept.rest, len(kept.metrics) - 1)
+        flink = cls(folder, kept.rest[0], kept.task_managers, len(kept.rest))
         flink._set_ports(kept)
         found = [part.attach() for part in flink.parts.values()]
         return flink if any(found) else None
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """By name: zookeeper, jobmanager, taskmanager-1 …, jobserver, workerpool."""
+        """By name: zookeeper, jobmanager and jobmanager-2 …, taskmanager-1 …, jobserver,
+        workerpool.
+        """
         return self._parts
 
     @property
     def task_managers(self) -> int:
-        return len(self._ports.metrics) - 1
+        return self._ports.task_managers
+
+    @property
+    def job_managers(self) -> int:
+        """One leads, the others stand by."""
+        return len(self._ports.rest)
 
     @property
     def rest(self) -> str:
@@ -82,7 +97,7 @@ class Flink(Component):
 
     @property
     def pid(self) -> int:
-        """The job manager's."""
+        """The first job manager's."""
         return self.parts["jobmanager"].pid
 
     @property
@@ -116,10 +131,14 @@ class Flink(Component):
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _PORTS_FILE).write_text(json.dumps(asdict(self._ports)))
         try:
-            for part in self.parts.values():
-                if not part.is_alive:
-                    part.spawn(progress)
-            self.wait_ready()
+            standby = [p for p in self.parts.values() if isinstance(p, JobManager) and p.number > 1]
+            # Once the others answer: of a cluster that is new, the first job manager leads.
+            for parts in ([p for p in self.parts.values() if p not in standby], standby):
+                for part in parts:
+                    if not part.is_alive:
+                        part.spawn(progress)
+                for part in parts:
+                    part.wait_ready()
         except BaseException:
             self.stop()
             raise
@@ -152,15 +171,19 @@ class Flink(Component):
 
     def _set_ports(self, kept: Ports) -> None:
         self._ports = kept
+        leaders = {
+            name: JobManager(self.folder / name, kept, number)
+            for number, name in enumerate(_job_manager_names(len(kept.rest)), 1)
+        }
         managers = {
             f"taskmanager-{number}": TaskManager(
                 self.folder / f"taskmanager-{number}", kept, number
             )
-            for number in range(1, len(kept.metrics))
+            for number in range(1, kept.task_managers + 1)
         }
         self._parts: dict[str, Part] = {
             "zookeeper": ZooKeeper(self.folder / "zookeeper", kept.zookeeper, kept),
-            "jobmanager": JobManager(self.folder / "jobmanager", kept.rest, kept),
+            **leaders,
             **managers,
             "jobserver": JobServer(self.folder / "jobserver", kept.job, kept),
             "workerpool": WorkerPool(self.folder / "workerpool", kept.worker_pool, kept),
@@ -169,16 +192,39 @@ class Flink(Component):
 
 @contextmanager
 def running_flink(
-    folder: Path, port: int | None = None, task_managers: int = TASK_MANAGERS
+    folder: Path,
+    port: int | None = None,
+    task_managers: int = TASK_MANAGERS,
+    job_managers: int = JOB_MANAGERS,
 ) -> Iterator[Flink]:
     """A cluster that answers, on free ports when none is named, stopped at the end."""
-    with running(Flink(folder, port or ports.free_port(), task_managers)) as flink:
+    flink = Flink(folder, port or ports.free_port(), task_managers, job_managers)
+    with running(flink):
         yield flink
 
 
-def _new_ports(rest: int, task_managers: int) -> Ports:
+def _job_manager_names(count: int) -> list[str]:
+    return ["jobmanager", *(f"jobmanager-{number}" for number in range(2, count + 1))]
+
+
+def _new_ports(rest: int, task_managers: int, job_managers: int) -> Ports:
     free: set[int] = set()
-    while len(free) < 5 + 1 + task_managers:
+    # REST of the standby job managers, RPC of all, four single ones, the reporters'.
+    while len(free) < (job_managers - 1) + job_managers + 4 + job_managers + task_managers:
         free |= {ports.free_port()} - {rest}
-    rpc, zookeeper, job, artifact, worker_pool, *metrics = free
-    return Ports(rest, rpc, zookeeper, job, artifact, worker_pool, tuple(metrics))
+    left = list(free)
+
+    def take(count: int) -> tuple[int, ...]:
+        taken, left[:] = left[:count], left[count:]
+        return tuple(taken)
+
+    zookeeper, job, artifact, worker_pool = take(4)
+    return Ports(
+        rest=(rest, *take(job_managers - 1)),
+        rpc=take(job_managers),
+        zookeeper=zookeeper,
+        job=job,
+        artifact=artifact,
+        worker_pool=worker_pool,
+        metrics=take(job_managers + task_managers),
+    )

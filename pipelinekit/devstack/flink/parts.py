@@ -22,11 +22,12 @@ JOBS_FOLDER = "jobs"  # job graphs and pointers to checkpoints; ZooKeeper knows 
 class Ports:
     """Where the parts listen, on the loopback; the same for all lives of a cluster.
 
-    `metrics` are those of the Prometheus reporters: the job manager's, then the task managers'.
+    `rest` and `rpc` are of each job manager; `metrics` of the Prometheus reporters: the job
+    managers', then the task managers'.
     """
 
-    rest: int
-    rpc: int
+    rest: tuple[int, ...]
+    rpc: tuple[int, ...]
     zookeeper: int
     job: int
     artifact: int
@@ -35,7 +36,11 @@ class Ports:
 
     @property
     def master(self) -> str:
-        return f"{ports.HOST}:{self.rest}"
+        return f"{ports.HOST}:{self.rest[0]}"
+
+    @property
+    def task_managers(self) -> int:
+        return len(self.metrics) - len(self.rest)
 
 
 def prepare(progress: Progress) -> None:
@@ -71,9 +76,9 @@ class Part(Service):
         conf, temporary = self.folder / "conf", self.folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         common = {
-            "rest.port": str(self.cluster.rest),
-            "rest.bind-port": str(self.cluster.rest),
-            "jobmanager.rpc.port": str(self.cluster.rpc),
+            "rest.port": str(self.cluster.rest[0]),
+            "rest.bind-port": str(self.cluster.rest[0]),
+            "jobmanager.rpc.port": str(self.cluster.rpc[0]),
             "state.checkpoints.dir": (self.folder.parent / "checkpoints").as_uri(),
             "state.savepoints.dir": (self.folder.parent / "savepoints").as_uri(),
             "io.tmp.dirs": str(temporary),
@@ -81,7 +86,6 @@ class Part(Service):
             **settings.coming_back(
                 f"{ports.HOST}:{self.cluster.zookeeper}",
                 (self.folder.parent / JOBS_FOLDER).as_uri(),
-                self.cluster.rpc,
             ),
         }
         settings.write(conf, common | values)
@@ -107,12 +111,27 @@ class ZooKeeper(Part):
 
 
 class JobManager(Part):
+    """One leads, the others stand by. `number` counts from 1."""
+
     name: ClassVar[str] = "jobmanager"
     title: ClassVar[str] = "Flink's job manager"
     port_name: ClassVar[str] = "flink"
 
+    def __init__(self, folder: Path, cluster: Ports, number: int) -> None:
+        super().__init__(folder, cluster.rest[number - 1], cluster)
+        self.number = number
+
     def command(self) -> list[str]:
-        conf = self.configure({"metrics.reporter.prom.port": str(self.cluster.metrics[0])})
+        rpc = str(self.cluster.rpc[self.number - 1])
+        conf = self.configure(
+            {
+                "rest.port": str(self.port),
+                "rest.bind-port": str(self.port),
+                "jobmanager.rpc.port": rpc,
+                "high-availability.jobmanager.port": rpc,
+                "metrics.reporter.prom.port": str(self.cluster.metrics[self.number - 1]),
+            }
+        )
         options = ["-Xmx512m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
         java = settings.java(conf, _class_path(), *_archived(), *options)
         return [*java, archive.JOB_MANAGER, "--configDir", str(conf)]
@@ -138,7 +157,9 @@ class TaskManager(Part):
             {
                 "taskmanager.resource-id": name,
                 "taskmanager.rpc.port": str(self.port),
-                "metrics.reporter.prom.port": str(self.cluster.metrics[self.number]),
+                "metrics.reporter.prom.port": str(
+                    self.cluster.metrics[len(self.cluster.rest) + self.number - 1]
+                ),
             }
         )
         (self.folder / "name").write_text(name)
@@ -150,7 +171,7 @@ class TaskManager(Part):
     def is_answering(self) -> bool:
         """Whether the job manager has it and its slot."""
         name = (self.folder / "name").read_text()
-        found = (answer(self.cluster.rest, "/taskmanagers") or {}).get("taskmanagers", [])
+        found = (answer(self.cluster.rest[0], "/taskmanagers") or {}).get("taskmanagers", [])
         return any(manager["id"] == name and manager["slotsNumber"] for manager in found)
 
 

@@ -122,13 +122,12 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
     (folder / "log4j2.properties").write_text(_LOGGING)
 
 
-def coming_back(quorum: str, storage: str, rpc: int) -> dict[str, str]:
+def coming_back(quorum: str, storage: str) -> dict[str, str]:
     """The options that make a job manager go on with the jobs of the one before it."""
     return {
         "high-availability.type": "zookeeper",
         "high-availability.zookeeper.quorum": quorum,
         "high-availability.storageDir": storage,
-        "high-availability.jobmanager.port": str(rpc),
         # The dead one leads for so long; the next one's start takes about that.
         "high-availability.zookeeper.client.session-timeout": "3000",
         "high-availability.zookeeper.client.connection-timeout": "3000",

@@ -10,7 +10,7 @@ import pytest
 
 from pipelinekit.devstack import ports
 from pipelinekit.devstack.flink import Flink
-from pipelinekit.devstack.stack import Stack
+from pipelinekit.devstack.stack import FlinkSize, Stack
 from pipelinekit.errors import UsageError
 
 pytestmark = pytest.mark.flink
@@ -49,12 +49,19 @@ def test_metrics_of_each_process_are_there_for_prometheus(flink) -> None:
             assert b"flink_" in answer.read()
 
 
-def test_another_number_of_task_managers_for_one_that_runs_is_refused(flink, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (FlinkSize(task_managers=3), "with 2 task managers, and 3 were asked for"),
+        (FlinkSize(job_managers=2), "with 1 job managers, and 2 were asked for"),
+    ],
+)
+def test_another_number_of_managers_than_runs_is_refused(flink, tmp_path, size, words) -> None:
     (tmp_path / "stack").mkdir()
     (tmp_path / "stack" / "flink").symlink_to(flink.folder)
 
-    with pytest.raises(UsageError, match="with 2 task managers, and 3 were asked for") as caught:
-        Stack(tmp_path).up(["flink"], {}, lambda line: None, task_managers=3)
+    with pytest.raises(UsageError, match=words) as caught:
+        Stack(tmp_path).up(["flink"], {}, lambda line: None, flink_size=size)
 
     assert caught.value.help == "stop it first: pipelinekit down flink"
 

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("apache_beam")
 
+from pipelinekit.devstack.flink import Flink, running_flink
+from pipelinekit.devstack.flink.rest import answer
 from tests.devstack.flink.jobs import count_up, running_job, wait_for
 
 pytestmark = pytest.mark.flink
@@ -20,6 +22,12 @@ pytestmark = pytest.mark.flink
 
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
+
+
+def deployed_at_ms(port: int, job: str) -> float:
+    """When its first task was deployed, by the job manager there; 0 where it doesn't say."""
+    found = answer(port, f"/jobs/{job}") or {"vertices": []}
+    return min((float(v["start-time"]) for v in found["vertices"]), default=0)
 
 
 def expected(*elements: tuple[str, int, int]) -> Counter[str]:
@@ -71,6 +79,25 @@ def test_a_job_goes_on_by_itself_once_its_killed_job_manager_is_started_again(
         wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
 
     # From its checkpoint, not from its beginning.
+    assert Counter(lines(out))[str(("a", 0))] == 1
+
+
+def test_a_job_goes_on_with_the_standby_while_the_killed_job_manager_stays_dead(tmp_path) -> None:
+    elements = [("a", 100, 10), ("b", 100, 10)]
+    out = tmp_path / "out"
+
+    with running_flink(tmp_path / "flink", task_managers=1, job_managers=2) as flink:
+        assert Flink.found(flink.folder).job_managers == 2
+        with running_job(flink, "taken-over", count_up(elements, out)) as job:
+            wait_for(lambda: job.checkpoints >= 2 and len(lines(out)) > 40, "checkpoints")
+            killed_ms = time.time() * 1000
+            flink.parts["jobmanager"].kill()
+            standby = flink.parts["jobmanager-2"].port
+            wait_for(lambda: deployed_at_ms(standby, job.id) > killed_ms, "the standby's turn")
+            wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
+            assert "jobmanager" not in flink.pids
+            flink.start(lambda line: None)
+
     assert Counter(lines(out))[str(("a", 0))] == 1
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.spec.decoding import decoded
 from pipelinekit.spec.document import Document, Entries, Items, Node, Path, Scalar, plain
 from pipelinekit.spec.edits import Edit, Places, edited
 from pipelinekit.spec.models.metric import metric_model
@@ -37,6 +39,14 @@ class NotFormatted(Exception):
     """The file can't be put in form; says why."""
 
 
+def formatted_bytes(data: bytes, file: str) -> bytes:
+    """A file's bytes in form, as `formatted`."""
+    text, findings = decoded(data, file)
+    if findings:
+        raise NotFormatted(_said(findings[0]))
+    return formatted(text, file).encode()
+
+
 def formatted(text: str, file: str) -> str:
     """The text in form; equal to it where it is already. Raises NotFormatted if it is no spec."""
     text = text.replace("\r\n", "\n")
@@ -58,9 +68,13 @@ def formatted(text: str, file: str) -> str:
 def _document(text: str, file: str) -> Document:
     document = read(text.encode(), file)
     if document.root is None or document.findings:
-        found = document.findings[0] if document.findings else None
-        raise NotFormatted(f"{found.code}: {found.message}" if found else "it is empty")
+        raise NotFormatted(_said(document.findings[0]) if document.findings else "it is empty")
     return document
+
+
+def _said(finding: Diagnostic) -> str:
+    help = f"; {finding.help}" if finding.help else ""
+    return f"{finding.code} in line {finding.span.line}: {finding.message}{help}"
 
 
 def _in_order(text: str, document: Document) -> str:

@@ -19,6 +19,7 @@ from pipelinekit.cli.main import VERBS, cli
 from pipelinekit.diagnostics import Diagnostic, Severity
 from pipelinekit.plan.build import build
 from pipelinekit.runtime.scenario import run_test
+from pipelinekit.spec.formatting import formatted
 from pipelinekit.spec.loading import load
 from pipelinekit.spec.models.metric import MetricSpec, StageSpec
 from pipelinekit.spec.models.sink import ClickHouseSinkSpec
@@ -161,6 +162,11 @@ def test_spec_in_the_docs_is_valid_or_refused_as_it_says(block: Block, tmp_path:
         assert errors, f"{block} is marked as refused, and nothing is found in it"
     else:
         assert not errors, "\n".join(f"{block}: {e.code} {e.message}" for e in errors)
+
+
+@pytest.mark.parametrize("block", [b for b in SPECS if not b.is_refused], ids=str)
+def test_spec_in_the_docs_is_in_the_form_that_fmt_gives(block: Block) -> None:
+    assert formatted(block.text, str(block)) == block.text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pipelinekit.cli.render import FORMATS, counted, rendered, summary
 from pipelinekit.diagnostics import Report, Severity
 from pipelinekit.errors import UsageError
 from pipelinekit.spec.document import Document
-from pipelinekit.spec.layout import PROJECT_FILE, find_root
+from pipelinekit.spec.layout import PROJECT_FILE, find_root, place
 from pipelinekit.spec.layout import shown as shown_path
 from pipelinekit.spec.loading import load, process_variables
 from pipelinekit.spec.models.metric import MetricSpec, StageSpec
@@ -307,5 +308,7 @@ def _is_whole(root: Path, paths: Sequence[Path]) -> bool:
 
 
 def _lies_in(file: str, paths: Sequence[Path]) -> bool:
-    resolved = Path(file).resolve()
-    return any(resolved.is_relative_to(path.resolve()) for path in paths)
+    # A link is named by its own place, or by that of what it leads to.
+    stands, leads = place(Path(file)), Path(os.path.realpath(file))
+    named = [Path(os.path.realpath(path)) for path in paths]
+    return any(found.is_relative_to(path) for path in named for found in (stands, leads))

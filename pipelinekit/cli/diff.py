@@ -18,7 +18,7 @@ from pipelinekit.diagnostics import Diagnostic, Report
 from pipelinekit.errors import UsageError
 from pipelinekit.plan.verdicts import Verdict
 from pipelinekit.spec.document import Document
-from pipelinekit.spec.layout import PROJECT_FILE
+from pipelinekit.spec.layout import PROJECT_FILE, place
 from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import Resolved, resolve
 
@@ -187,4 +187,4 @@ def _name(file: str, side: _Side) -> str:
     """The file as a user knows it: `main:specs/metrics/views.yaml`, as git would write it."""
     if side.base is None:
         return file
-    return f"{side.label}:{Path(file).resolve().relative_to(side.base)}"
+    return f"{side.label}:{place(Path(file)).relative_to(side.base)}"

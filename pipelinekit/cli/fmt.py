@@ -9,7 +9,7 @@ import click
 
 from pipelinekit.cli.common import paths_argument
 from pipelinekit.errors import UsageError
-from pipelinekit.spec.formatting import NotFormatted, formatted
+from pipelinekit.spec.formatting import NotFormatted, formatted_bytes
 from pipelinekit.spec.layout import shown
 
 
@@ -30,11 +30,15 @@ def fmt(paths: tuple[Path, ...], is_check: bool) -> int:
     if not files:
         raise UsageError("no spec file is there", help="name a file or a folder of specs")
     for file in files:
-        before = file.read_bytes()
         try:
-            after = formatted(before.decode(), str(file)).encode()
-        except (NotFormatted, UnicodeDecodeError) as error:
+            before = file.read_bytes()
+            after = formatted_bytes(before, str(file))
+        except NotFormatted as error:
             click.echo(f"{shown(file)}: left as it is: {error}", err=True)
+            failed += 1
+            continue
+        except OSError as error:
+            click.echo(f"{shown(file)}: it can't be read: {error.strerror}", err=True)
             failed += 1
             continue
         if after == before:
@@ -53,5 +57,7 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     for found in path.rglob("*.yaml"):
-        if not any(part.startswith(".") for part in found.relative_to(path).parts):
+        if not found.is_dir() and not any(
+            part.startswith(".") for part in found.relative_to(path).parts
+        ):
             yield found

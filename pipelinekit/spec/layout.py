@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -21,7 +22,7 @@ _LOOKED_AT_BYTES = 4096
 
 def find_root(start: FilePath) -> FilePath:
     """The folder that holds pipelinekit.yaml, from `start` upwards. Raises UsageError."""
-    start = start.resolve()
+    start = start.resolve() if start.is_dir() else place(start)
     for folder in [start, *start.parents] if start.is_dir() else start.parents:
         if (folder / PROJECT_FILE).is_file():
             return folder
@@ -37,8 +38,13 @@ def spec_files(root: FilePath) -> Iterator[tuple[str, FilePath]]:
     """The folder and path of each spec, in a fixed order."""
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in _SUFFIXES and path.is_file():
+            if path.suffix in _SUFFIXES and (path.is_file() or is_dangling(path)):
                 yield folder, path
+
+
+def is_dangling(path: FilePath) -> bool:
+    """Whether it is a link to what isn't there: to be named, for its metric would be missed."""
+    return path.is_symlink() and not path.exists()
 
 
 def stem(path: FilePath) -> str:
@@ -54,13 +60,30 @@ def is_test_file(path: FilePath) -> bool:
 def shown(path: FilePath) -> str:
     """The path as a user would type it: from the current folder where it lies below."""
     try:
-        return str(path.resolve().relative_to(FilePath.cwd()))
+        return str(place(path).relative_to(FilePath.cwd()))
     except ValueError:
         return str(path)
 
 
+def place(path: FilePath) -> FilePath:
+    """Where the file stands, absolute: its folder's links are followed, one that it is is not."""
+    return path.parent.resolve() / path.name
+
+
 def overlooked(root: FilePath) -> Iterator[Diagnostic]:
-    """A warning for each spec beside the folders, or in one whose name is nearly theirs."""
+    """A warning for each spec beside the folders, or in one whose name is nearly theirs.
+
+    And for each folder that is named as a spec is.
+    """
+    for kind in FOLDERS:
+        for above, names, _ in os.walk(root / kind):
+            for path in sorted(FilePath(above, name) for name in names):
+                if path.suffix in _SUFFIXES:
+                    yield _unread(
+                        path,
+                        "a folder is named like a spec, and isn't one",
+                        f"name it without {path.suffix}",
+                    )
     folders = [root]
     for folder in sorted(root.iterdir()):
         is_near = difflib.get_close_matches(folder.name, FOLDERS, n=1, cutoff=0.75)
@@ -73,10 +96,12 @@ def overlooked(root: FilePath) -> Iterator[Diagnostic]:
             with path.open("rb") as file:
                 head = file.read(_LOOKED_AT_BYTES)
             if _A_SPEC.search(head):
-                yield Diagnostic(
-                    "PK114",
+                yield _unread(
+                    path,
                     f"nothing reads this file: it lies outside {', '.join(FOLDERS)}",
-                    Span(shown(path)),
                     "move it into the folder of its kind",
-                    severity=Severity.WARNING,
                 )
+
+
+def _unread(path: FilePath, message: str, help: str) -> Diagnostic:
+    return Diagnostic("PK114", message, Span(shown(path)), help, severity=Severity.WARNING)

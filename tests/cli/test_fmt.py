@@ -116,6 +116,27 @@ def test_check_names_files_and_writes_nothing(tmp_path: Path) -> None:
     assert broken.read_text() == "kind: ["
 
 
+def test_a_file_that_is_not_utf8_is_named_in_the_words_of_validate(tmp_path: Path) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_bytes(b"kind: metric\nname: caf\xe9\n")
+    result = CliRunner().invoke(cli, ["fmt", str(file)], standalone_mode=False)
+    assert result.return_value == 1
+    assert result.stderr.startswith(
+        f"{file}: left as it is: PK001 in line 2: byte 0xe9 is not UTF-8; save the file as UTF-8\n"
+    )
+    assert file.read_bytes() == b"kind: metric\nname: caf\xe9\n"
+
+
+def test_links_to_nothing_are_named_and_folders_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "folder.yaml/views.yaml").write_text(UNTIDY)
+    (tmp_path / "gone.yaml").symlink_to("nowhere.yaml")
+    result = CliRunner().invoke(cli, ["fmt", str(tmp_path)], standalone_mode=False)
+    assert result.return_value == 1
+    assert f"{tmp_path}/gone.yaml: it can't be read: No such file or directory\n" in result.stderr
+    assert (tmp_path / "folder.yaml/views.yaml").read_text() == TIDY
+
+
 def test_idle_space_at_the_end_is_taken_out_at_once() -> None:
     once = formatted("kind: metric\nname: a\n   \n \n", "a.yaml")
     assert once == formatted(once, "a.yaml") == "kind: metric\nname: a\n"

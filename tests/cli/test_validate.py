@@ -129,3 +129,16 @@ def test_one_spec_is_checked_in_no_time(tmp_path: Path) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(used) < 1.5  # 0.5 s is the aim, three times that where nothing is compiled ahead
+
+
+def test_a_link_is_found_where_it_stands_and_where_it_leads(tmp_path, monkeypatch) -> None:
+    folder = make_project(tmp_path / "p")
+    (tmp_path / "shared").mkdir()
+    target = tmp_path / "shared/bad.yaml"
+    target.write_text(METRIC.replace("name: views", "name: bad").replace("count()", "cout()"))
+    (folder / "metrics/bad.yaml").symlink_to(target)
+    (folder / "metrics/gone.yaml").symlink_to("nowhere.yaml")
+    for path in ("metrics", "metrics/bad.yaml"):
+        output = run(folder, path, monkeypatch=monkeypatch).output
+        assert "metrics/bad.yaml:7:6: error[PK204]" in output, path
+        assert ("metrics/gone.yaml:1:1: error[PK001]" in output) is (path == "metrics")

@@ -97,6 +97,32 @@ def test_file_in_the_wrong_place_is_a_finding(
     assert expected in [s.split()[0] for s in said(make_project(tmp_path, **{file: text}))]
 
 
+def test_links_to_nothing_and_folders_named_like_specs_are_named(tmp_path: Path) -> None:
+    folder = make_project(
+        tmp_path, **{"metrics/team.yaml/more.yaml": METRIC.replace("views", "more")}
+    )
+    (folder / "metrics/gone.yaml").symlink_to("../shared/gone.yaml")
+    (folder / "metrics/loop.yaml").symlink_to("loop.yaml")
+    (folder / "shared.yaml").write_text(METRIC.replace("name: views", "name: linked"))
+    (folder / "metrics/linked.yaml").symlink_to("../shared.yaml")
+    resolved, findings = check(folder)
+    assert set(resolved.project.metrics) == {"views", "more", "linked"}
+    assert [(f.code, Path(f.span.file).relative_to(folder), f.message) for f in findings] == [
+        ("PK001", Path("metrics/gone.yaml"), "the file can't be read: No such file or directory"),
+        (
+            "PK001",
+            Path("metrics/loop.yaml"),
+            "the file can't be read: Too many levels of symbolic links",
+        ),
+        ("PK114", Path("metrics/team.yaml"), "a folder is named like a spec, and isn't one"),
+        (
+            "PK114",
+            Path("shared.yaml"),
+            "nothing reads this file: it lies outside sources, sinks, metrics",
+        ),
+    ]
+
+
 def test_other_yaml_beside_the_project_is_left_alone(tmp_path: Path) -> None:
     files = {"compose.yaml": "services: {}\n", "metric/notes.yaml": "a: 1\n"}
     assert said(make_project(tmp_path, **files)) == []

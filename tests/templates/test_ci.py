@@ -89,12 +89,16 @@ def run(name: str, folder: Path, **variables: str) -> subprocess.CompletedProces
 
 
 def defaults() -> dict[str, str]:
-    """The workflow's environment when no inputs are given: what stands after `||`."""
+    """The workflow's environment when no inputs are given: what stands after `||`.
+
+    A variable of the repository is not set.
+    """
     found = {}
     for name, text in yaml(WORKFLOW)["env"].items():
-        expression = re.fullmatch(r"\$\{\{ inputs\.\w+ \|\| '(.*)' \}\}", text)
+        form = r"\$\{\{ inputs\.\w+ \|\| (?:'(?P<text>.*)'|vars\.\w+) \}\}"
+        expression = re.fullmatch(form, text)
         assert expression is not None, text
-        found[name] = expression[1]
+        found[name] = expression["text"] or ""
     return found
 
 
@@ -171,13 +175,35 @@ def test_workflow_can_be_called_and_puts_no_expression_into_a_script() -> None:
     assert not [step for step in steps().values() if "${{" in step.get("run", "")]
 
 
-def test_what_is_installed_exists() -> None:
+def test_without_a_place_to_install_from_it_says_what_to_set(checkout: Path) -> None:
+    done = run("Install", checkout)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "::error::set the variable PIPELINEKIT_PACKAGE to what pip installs: see specs.yml\n"
+    )
+
+
+def test_what_is_set_is_what_pip_is_asked_for(checkout: Path) -> None:
+    pip = checkout.parent / "bin/pip"
+    pip.parent.mkdir()
+    pip.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    assert run("Install", checkout, PACKAGE=example()).stdout == f"install|{example()}|"
+
+
+def example() -> str:
+    """What the workflow's own comment gives as an example."""
+    (found,) = re.findall(r"^#   (pipelinekit\[.*)$", WORKFLOW.read_text(), re.MULTILINE)
+    return found
+
+
+def test_what_is_installed_exists_and_the_docs_say_the_same() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
-    wanted = [defaults()["PACKAGE"]]
+    wanted = [example()]
     wanted += [d for hook in yaml(HOOKS) for d in hook.get("additional_dependencies", [])]
     assert {re.search(r"\[(\w+)\]", text)[1] for text in wanted} <= set(extras)  # type: ignore[index]
+    assert f"\n{example()}\n" in (ROOT / "docs/analyst/ci.md").read_text()
 
 
 def test_init_puts_the_workflow_into_a_new_project(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def text(advice: Advice) -> str:
     """The advice for a terminal."""
-    lines = [*_source(advice), *(line for m in advice.metrics for line in _metric(m))]
+    lines = [*_source(advice), *(line for m in advice.metrics for line in _metric(m, advice))]
     return "\n".join(lines) + "\n"
 
 
@@ -70,10 +70,11 @@ def _source(advice: Advice) -> Iterator[str]:
     )
 
 
-def _metric(metric: MetricAdvice) -> Iterator[str]:
+def _metric(metric: MetricAdvice, advice: Advice) -> Iterator[str]:
     yield ""
     yield f"metric {metric.metric}: {metric.events:,} events, windows of {metric.window}"
-    if not metric.events:
+    if metric.recommended_ms is None:
+        yield f"  its filter lets none of the {advice.accepted:,} events through: {metric.filter}"
         return
     yield "  lateness   in time  corrected  too late"
     for fate in metric.fates:
@@ -126,11 +127,14 @@ def _document(metric: MetricAdvice) -> dict[str, object]:
     return {
         "metric": metric.metric,
         "window": metric.window,
+        "filter": metric.filter,
         "events": metric.events,
         "fates": [_fate(f, metric.events) for f in metric.fates],
         "lateness": {
             "declared": format_duration(metric.declared_ms),
-            "recommended": format_duration(metric.recommended_ms),
+            "recommended": None
+            if metric.recommended_ms is None
+            else format_duration(metric.recommended_ms),
         },
         "state": {
             "declared": {"rows": metric.held.rows, "bytes": metric.held.bytes},

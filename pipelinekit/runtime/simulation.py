@@ -23,6 +23,7 @@ from pipelinekit.engine.lateness import END_OF_TIME, NO_TIME, PartitionTime, tim
 from pipelinekit.plan.estimate import state_estimate
 from pipelinekit.plan.model import MetricPlan, Plan, SourcePlan
 from pipelinekit.runtime.simulated_rows import Counted, rows_held
+from pipelinekit.spec.expressions.render import render
 from pipelinekit.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from pipelinekit.windows.base import Window
 from pipelinekit.windows.cumulative import Cumulative
@@ -63,16 +64,18 @@ class Held:
 class MetricAdvice:
     """`fates` with the source's declared out_of_orderness, by lateness; the declared one is there.
 
+    `events` are those that its `filter` lets through; where it lets none, nothing is recommended.
     `recommended_ms` goes with the recommended out_of_orderness. `held` and `held_recommended` are
     the state with what is declared and with what is recommended.
     """
 
     metric: str
     window: str
+    filter: str | None
     events: int
     fates: tuple[Fate, ...]
     declared_ms: int
-    recommended_ms: int
+    recommended_ms: int | None
     held: Held
     held_recommended: Held
 
@@ -204,10 +207,11 @@ def _metric(metric: MetricPlan, source: SourcePlan, events: _Events, bound: int)
     return MetricAdvice(
         metric=metric.name,
         window=str(metric.window),
+        filter=None if metric.filter is None else render(metric.filter),
         events=len(places),
         fates=tuple(_fate(greatest - old_bound, first, last, allowed) for allowed in lateness),
         declared_ms=declared,
-        recommended_ms=recommended,
+        recommended_ms=recommended if len(places) else None,
         held=held(old_bound, declared),
         held_recommended=held(bound, recommended),
     )

@@ -70,6 +70,24 @@ def test_json_has_counts_and_shares(tmp_path: Path) -> None:
     assert metric["state"]["declared"]["rows"] == 5
 
 
+def test_a_filter_that_lets_nothing_through_is_named(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    file = folder / "metrics/views.yaml"
+    file.write_text(file.read_text().replace("filter: kind = 'view'", "filter: kind = 'veiw'"))
+    done = run("simulate", "--file", "events.ndjson", cwd=folder)
+    assert done.returncode == 0
+    assert done.stdout.endswith(
+        "\n\nmetric views: 0 events, windows of 1m\n"
+        "  its filter lets none of the 302 events through: kind = 'veiw'\n"
+    )
+    found = json.loads(
+        run("simulate", "--file", "events.ndjson", "--format", "json", cwd=folder).stdout
+    )
+    (metric,) = found["metrics"]
+    assert (metric["events"], metric["filter"]) == (0, "kind = 'veiw'")
+    assert metric["lateness"] == {"declared": "10m", "recommended": None}
+
+
 @pytest.mark.parametrize(
     ("arguments", "lines", "says"),
     [

@@ -29,6 +29,7 @@ from pipelinekit.engine.grains.cumulative import CumulativeGrain
 from pipelinekit.engine.grains.session import SessionGrain
 from pipelinekit.engine.grains.sliding import SlidingGrain
 from pipelinekit.engine.ingest import Partial, bucket_of
+from pipelinekit.engine.key_values import KeyCount
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.pane import Pane, PaneId, key_rows, to_state
 from pipelinekit.plan.model import SourcePlan
@@ -65,6 +66,9 @@ class PaneStore:
         self.watermark_ms = NO_TIME
         # Rows that left with null as too much for a measure, by metric.measure; again each time.
         self.overflows: Counter[str] = Counter()
+        self._key_counters = [
+            g.key_counter for g in self._all_grains() if g.key_counter is not None
+        ]
         self.orphans = 0  # events whose pane was forgotten already: a bug, raised as an alarm
 
     # --- in ---------------------------------------------------------------------------------
@@ -87,6 +91,8 @@ class PaneStore:
         self.watermark_ms = watermark_ms
         for grain in self._all_grains():
             grain.advance(watermark_ms)
+        for counter in self._key_counters:
+            counter.forget(watermark_ms)
 
     # --- out --------------------------------------------------------------------------------
 
@@ -151,6 +157,10 @@ class PaneStore:
             for grain in self._all_grains()
             if not grain.metric.plan.is_retired
         }
+
+    def take_key_counts(self) -> list[KeyCount]:
+        """How many values of its watched keys each window holds, where that changed."""
+        return [count for counter in self._key_counters for count in counter.take()]
 
     # --- state ------------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class KeyPlan:
     name: str
     expression: Expression
     values: tuple[str, ...] | None = None  # all others become `__other__`; null stays null
+    max_values: int | None = None  # of one window; beyond it the run says so
 
     @property
     def type(self) -> Type:

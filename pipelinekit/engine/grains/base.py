@@ -11,6 +11,7 @@ import polars as pl
 from pipelinekit.columns import polars_type
 from pipelinekit.data import Table
 from pipelinekit.engine.compile import CompiledMeasure, StateColumn
+from pipelinekit.engine.key_values import KeyCounter
 from pipelinekit.engine.pane import Key, Pane, PaneId
 from pipelinekit.engine.placing import Bounds
 from pipelinekit.engine.rows import Changed, RowBuilder
@@ -71,6 +72,7 @@ class Grain:
         self.key_types = [polars_type(key.type) for key in plan.key]
         self.rows = RowBuilder(metric.tables[place], plan, measures, metric.measure_floors)
         self.panes: dict[int, Pane] = {}
+        self.key_counter = KeyCounter.of(plan) if place == 0 else None
         early = plan.emit_early_ms
         if place:
             early = max(early, plan.grains[place].approximate_ms // _ROLLUP_FLUSHES_PER_WINDOW)
@@ -94,6 +96,8 @@ class Grain:
         own = rows.start_ms if self.place == 0 else window.start(rows.start_ms)
         pane = self.pane(own, watermark_ms)
         pane.merge(rows.keys, rows.parts, rows.events, rows.late[self.place], now_ms)
+        if self.key_counter is not None:
+            self.key_counter.grew(pane)
 
     def pane(self, start_ms: int, watermark_ms: int) -> Pane:
         """The pane of the window that starts there, a new one if it holds none."""

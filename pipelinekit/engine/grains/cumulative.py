@@ -48,6 +48,11 @@ class CumulativeGrain(Grain):
         for start, pane in self.panes.items():  # rows of later ticks hold these events too
             if start > rows.start_ms and self.window.start(start) == period:
                 pane.touch(rows.keys, now_ms)
+        if self.key_counter is not None:
+            end_ms = self.window.end(period)
+            self.key_counter.part_grew(
+                self.panes[rows.start_ms], period, end_ms, lambda: self._parts(period)
+            )
 
     def forget(self, watermark_ms: int) -> None:
         for start in sorted(self.panes):
@@ -97,6 +102,14 @@ class CumulativeGrain(Grain):
         if identity.grain == _TOTAL:
             return self._total(identity.start_ms)
         return super().home(identity, watermark_ms)
+
+    def _parts(self, period_ms: int) -> Iterable[Pane]:
+        """The panes that the period's events lie in."""
+        if period_ms in self.totals:
+            yield self.totals[period_ms]
+        for start, pane in self.panes.items():
+            if self.window.start(start) == period_ms:
+                yield pane
 
     def _total(self, period_ms: int) -> Pane:
         if period_ms not in self.totals:

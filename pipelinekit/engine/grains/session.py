@@ -8,6 +8,7 @@ is emptied: saved as a row without events, which takes it away when the state is
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class SessionGrain(Grain):
         pane = self.pane(rows.start_ms, watermark_ms)
         sessions = self._sessions().setdefault(rows.start_ms, {})
         moved: dict[Key, Key] = {}
+        known = len(sessions)
         firsts, lasts = rows.windows[FIRST].tolist(), rows.windows[LAST].tolist()
         found = [
             self._session_of(sessions, key, first, last, moved)
@@ -63,6 +65,9 @@ class SessionGrain(Grain):
             at = np.asarray(places)
             pane.merge(keys, [part[at] for part in parts], rows.events[at], None, None)
         self._next_end_ms = min(self._next_end_ms, min(lasts) + self.window.gap_ms, pane.end_ms)
+        if self.key_counter is not None and len(sessions) > known:
+            new = list(islice(reversed(sessions), len(sessions) - known))  # a dict's newest
+            self.key_counter.opened(new, pane.id.start_ms, pane.end_ms)
 
     def advance(self, watermark_ms: int) -> None:
         if watermark_ms >= self._next_end_ms + self.allowed_ms:
@@ -120,6 +125,8 @@ class SessionGrain(Grain):
 
     def home(self, identity: PaneId, watermark_ms: int) -> Pane | None:
         self._open = None
+        if self.key_counter is not None:
+            self.key_counter.start_over()
         self._next_end_ms = NO_TIME
         return super().home(identity, watermark_ms)
 
@@ -159,6 +166,8 @@ class SessionGrain(Grain):
                     own = key[0] if self._keys == 1 else tuple(key)
                     last = int(pane.state[LAST][slot])
                     sessions.setdefault(own, []).append([first, last])
+                if self.key_counter is not None and sessions:
+                    self.key_counter.opened(list(sessions), start, pane.end_ms)
         return self._open
 
     def _slot_key(self, key: Key, first: int) -> Key:
@@ -195,8 +204,8 @@ class SessionGrain(Grain):
             left = [s for s in sessions.get(own, ()) if s[0] != first]
             if left:
                 sessions[own] = left
-            else:
-                sessions.pop(own, None)
+            elif sessions.pop(own, None) is not None and self.key_counter is not None:
+                self.key_counter.closed(own, pane.id.start_ms)
 
 
 def _resolved(moved: dict[Any, Any], key: Any) -> Any:

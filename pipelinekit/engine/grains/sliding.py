@@ -23,5 +23,8 @@ class SlidingGrain(Grain):
         start = int(rows.windows[FIRST][0])
         while start <= rows.start_ms:
             late = rows.events if on_time is not None and start < on_time[0] else None
-            self.pane(start, watermark_ms).merge(rows.keys, rows.parts, rows.events, late, now_ms)
+            pane = self.pane(start, watermark_ms)
+            pane.merge(rows.keys, rows.parts, rows.events, late, now_ms)
+            if self.key_counter is not None:
+                self.key_counter.grew(pane)
             start = window.next_start(start)

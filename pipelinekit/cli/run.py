@@ -23,6 +23,7 @@ from pipelinekit.cli.common import (
     state_option,
     verbosity_options,
 )
+from pipelinekit.cli.render import counted
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -214,6 +215,13 @@ def _summarise(status: Status, quiet: bool) -> None:
     )
     for name, rows in status.overflows.items():
         print(f"  {name} is null in {rows:,} rows: it went beyond its limit", file=sys.stderr)
+    for name, excess in status.key_totals.excesses.items():
+        windows = counted(excess.windows, "window")
+        print(
+            f"  {name} has more than {excess.limit:,} values in {windows}: "
+            f"{excess.most:,} in the fullest",
+            file=sys.stderr,
+        )
     for imbalance in status.imbalances:
         print(f"  {imbalance}", file=sys.stderr)
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipelinekit.data import Table, Upserts
 from pipelinekit.engine.compile import compile_measures
+from pipelinekit.engine.key_values import KeyCount
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.panes import Metric, PaneStore
 from pipelinekit.plan.tables import tables_of
@@ -54,10 +55,15 @@ class Head(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flush:
-    """Rows that leave together; `ends` are the watermarks (ms) that close their windows."""
+    """A bucket's rows that leave together; `ends` are the watermarks (ms) that close their windows.
 
+    `key_counts`: of its windows that hold other numbers of watched keys' values than before.
+    """
+
+    bucket: bytes
     upserts: tuple[Upserts, ...]
     ends: tuple[int, ...]
+    key_counts: tuple[KeyCount, ...] = ()
 
 
 class Schema:
@@ -94,12 +100,13 @@ class Schema:
 class Bucket:
     """`log` is the runner's bag (`add`, `read`, `clear`); the caller writes `head` afterwards."""
 
+    key: bytes
     schema: Schema
     store: PaneStore
     head: Head
 
     @classmethod
-    def rebuilt(cls, schema: Schema, head: Head, log: Any) -> Bucket:
+    def rebuilt(cls, key: bytes, schema: Schema, head: Head, log: Any) -> Bucket:
         """From the log: rows that had not left yet are due at once."""
         store = schema.store()
         is_marked = not head.flushed
@@ -115,7 +122,7 @@ class Bucket:
         if not is_marked:
             store.mark_written()
         store.advance(head.watermark_ms)
-        return cls(schema, store, head)
+        return cls(key, schema, store, head)
 
     def add(self, blob: bytes, log: Any, now_ms: int) -> None:
         """Merge partials, and note them in the log."""
@@ -138,7 +145,8 @@ class Bucket:
         for change in upserts:
             found = pc.unique(change.rows.column("window_end")).cast(pa.int64())
             ends.update(map(self.schema.closes_at(change.table), found.to_pylist()))
-        return Flush(tuple(upserts), tuple(sorted(ends)))
+        counts = tuple(self.store.take_key_counts())
+        return Flush(self.key, tuple(upserts), tuple(sorted(ends)), counts)
 
     def advance(self, watermark_ms: int) -> None:
         self.store.advance(watermark_ms)

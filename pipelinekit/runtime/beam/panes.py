@@ -103,7 +103,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
             return held
         if self._schema is None:
             self._schema = Schema(self._job)
-        return Bucket.rebuilt(self._schema, stored, log)
+        return Bucket.rebuilt(key, self._schema, stored, log)
 
     def _give_back(self, key: bytes, bucket: Bucket, head: Any, flush: Any, advance: Any) -> None:
         """Set the timers that are needed and not set, write the head, keep the panes."""

@@ -23,6 +23,7 @@ from apache_beam.utils.timestamp import Timestamp
 from pipelinekit.clock import SystemClock
 from pipelinekit.connectors.base import DeadLetterQueue, Sink
 from pipelinekit.data import DeadLetter, LedgerEntry, Progress, Table, Upserts
+from pipelinekit.engine.key_values import KeyCount, KeyTotals
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.errors import Unreachable
 from pipelinekit.runtime.beam.bucket import Flush
@@ -34,6 +35,8 @@ PATIENCE_S = 600  # beyond it the bundle fails, and the runner restarts the job 
 _SAY_EVERY_S = 10
 _ONE_KEY = b"job"
 _log = logging.getLogger("pipelinekit")
+# Of this process, by submission. No state: after a restart they fill as the buckets write.
+_TOTALS: dict[str, KeyTotals] = {}
 
 
 def patiently(what: str, act: Callable[[], None]) -> None:
@@ -71,7 +74,7 @@ class _ToSinks(beam.DoFn):  # type: ignore[misc]
 
 
 class WriteRows(_ToSinks):
-    """Flush → a (key, window ends) pair a flush; one insert a table and bundle."""
+    """Flush → a (key, news of it) pair a flush; one insert a table and bundle."""
 
     def __init__(self, job: BeamJob) -> None:
         super().__init__(job)
@@ -85,7 +88,7 @@ class WriteRows(_ToSinks):
         for upserts in element.upserts:
             self._held.setdefault(upserts.table.name, []).append(upserts)
             self._rows.inc(len(upserts))
-        yield _ONE_KEY, msgspec.msgpack.encode(element.ends)
+        yield _ONE_KEY, _encoded(element)
 
     def finish_bundle(self) -> None:
         held, self._held = self._held, {}
@@ -154,6 +157,7 @@ class _Pending(msgspec.Struct, array_like=True):
 class WriteProgress(_ToSinks):
     """Says which windows are closed, once the watermark has passed the writing of their rows.
 
+    The one place where all buckets meet, so it also counts windows with too many values of a key.
     It stands behind the writers of all buckets: a watermark reaches it after every row that it
     closes was acknowledged.
     """
@@ -161,14 +165,20 @@ class WriteProgress(_ToSinks):
     PENDING = ReadModifyWriteStateSpec("pending", BytesCoder())
     CLOSE = TimerSpec("close", TimeDomain.WATERMARK)
 
+    def __init__(self, job: BeamJob) -> None:
+        super().__init__(job)
+        self._overflows = Metrics.counter("pipelinekit", "overflowed_windows")
+
     def process(
         self,
         element: tuple[bytes, bytes],
         pending: Any = beam.DoFn.StateParam(PENDING),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> None:
+        ends, bucket, counts = _decoded(element[1])
+        if counts:
+            self._count_keys(bucket, counts)
         state = _read(pending)
-        ends = msgspec.msgpack.decode(element[1])
         new = {e for e in ends if e > state.announced_ms} - set(state.ends)
         if not new:
             return
@@ -189,11 +199,22 @@ class WriteProgress(_ToSinks):
         for name, sink in self._sinks.items():
             mine = [p for p in news if name in self._sinks_of[p.metric]]
             patiently(f"sink {name}", lambda sink=sink, mine=mine: sink.write_progress(mine))  # type: ignore[misc]
+        if self._job.run in _TOTALS:
+            _TOTALS[self._job.run].forget(at_ms)
         state.announced_ms = max(state.announced_ms, at_ms)
         state.ends = [e for e in state.ends if e > at_ms]
         state.armed_ms = None
         _arm(state, close)
         pending.write(msgspec.msgpack.encode(state))
+
+    def _count_keys(self, bucket: bytes, counts: Sequence[KeyCount]) -> None:
+        totals = _TOTALS.get(self._job.run)
+        if totals is None:
+            totals = _TOTALS[self._job.run] = KeyTotals(self._job.plan.metrics)
+        for name in totals.add(bucket, counts):
+            self._overflows.inc()
+            limit = totals.excesses[name].limit
+            _log.warning("%s has more than %d values in a window", name, limit)
 
     def _news(self, before_ms: int, at_ms: int) -> list[Progress]:
         now_ms = SystemClock().now_ms()
@@ -206,6 +227,21 @@ class WriteProgress(_ToSinks):
                 if before_ms == NO_TIME or through > metric.closed_through(grain, before_ms):
                     news.append(Progress(metric.name, grain.suffix, through, now_ms))
         return news
+
+
+def _encoded(flush: Flush) -> bytes:
+    """What of a flush is news to WriteProgress: its window ends; with them key counts if any."""
+    if not flush.key_counts:
+        return msgspec.msgpack.encode(flush.ends)
+    return msgspec.msgpack.encode((flush.ends, flush.bucket, flush.key_counts))
+
+
+def _decoded(news: bytes) -> tuple[Sequence[int], bytes, Sequence[KeyCount]]:
+    found = msgspec.msgpack.decode(news)
+    if not found or isinstance(found[0], int):
+        return found, b"", ()
+    ends, bucket, counts = found
+    return ends, bucket, [KeyCount(*count) for count in counts]
 
 
 def _read(pending: Any) -> _Pending:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelinekit.clock import Clock, SystemClock
 from pipelinekit.connectors.base import DeadLetterQueue, Sink, Source
+from pipelinekit.engine.key_values import KeyTotals
 from pipelinekit.engine.lateness import PartitionTime
 from pipelinekit.errors import PipelinekitError, Unreachable
 from pipelinekit.plan.model import Plan
@@ -134,6 +135,7 @@ class _Job:
         self._letters = Letters(runner.dead_letters)
         self._latency = Latency.of(self._plan) if self._writers else None
         self._status.latency = self._latency
+        self._status.key_totals = KeyTotals(self._plan.metrics)
         # Of the metrics of now: a table's rows go where its metric's rows go.
         sinks_of = {m.name: m.sinks for m in reversed(self._plan.metrics)}
         self._flusher = Flusher(self._merged, self._writers, sinks_of, self._latency)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pipelinekit.data import Reason
 from pipelinekit.engine.ingest import Slice
+from pipelinekit.engine.key_values import KeyTotals
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.panes import PaneStore
@@ -17,7 +18,7 @@ from pipelinekit.runtime.local.saver import Outcome as SavedOutcome
 from pipelinekit.units import format_bytes
 
 _RATE_OVER_MS = 2_000
-_OVERFLOWS_SHOWN = 3
+_NAMES_SHOWN = 3  # of one kind of cause
 
 
 class _Troubled(Protocol):
@@ -53,6 +54,7 @@ class Status:
     checkpoint_error: str | None = None
     orphans: int = 0
     overflows: Counter[str] = field(default_factory=Counter)  # rows, by metric.measure
+    key_totals: KeyTotals = field(default_factory=KeyTotals)
     notes: tuple[str, ...] = ()
     latency: Latency | None = None
     ledger: Ledger = field(default_factory=Ledger)
@@ -92,10 +94,13 @@ class Status:
         self.troubles = tuple(dict.fromkeys(found))
         self.orphans = sum(p.orphans for p in panes)
         self.overflows = sum((p.overflows for p in panes), Counter())
+        for bucket, store in enumerate(panes):
+            self.key_totals.add(bucket, store.take_key_counts())
         self._looked += 1
         if self._looked % 16 == 0:  # these walk the panes
             self.waiting_rows = sum(p.waiting_rows for p in panes)
             self.held_rows = sum(p.held_rows for p in panes)
+            self.key_totals.forget(min(p.watermark_ms for p in panes))
 
     def events_per_second(self, now_ms: int) -> float:
         """Over the last two seconds."""
@@ -135,8 +140,11 @@ class Status:
             yield f"checkpoint failed: {self.checkpoint_error}"
         if self.is_stretched:
             yield f"budget: {self.waiting_rows:,} rows wait"
-        for name, rows in self.overflows.most_common(_OVERFLOWS_SHOWN):
+        for name, rows in self.overflows.most_common(_NAMES_SHOWN):
             yield f"{name} null in {rows:,} rows, beyond its limit"
+        excesses = sorted(self.key_totals.excesses.items(), key=lambda item: -item[1].windows)
+        for name, excess in excesses[:_NAMES_SHOWN]:
+            yield f"{name} with {excess.most:,} values in a window, beyond {excess.limit:,}"
 
 
 def _clock(time_ms: int) -> str:

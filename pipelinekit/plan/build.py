@@ -101,7 +101,7 @@ def _field(source: SourceSpec, name: str) -> FieldSpec:
 
 def _metric(metric: ResolvedMetric) -> MetricPlan:
     spec = metric.spec
-    key = tuple(KeyPlan(k.name, k.expression, k.values) for k in metric.key)
+    key = tuple(KeyPlan(k.name, k.expression, k.values, k.max_values) for k in metric.key)
     early = spec.emit.early if spec.emit is not None else _EARLY_MS
     return MetricPlan(
         name=spec.name,
@@ -124,7 +124,7 @@ def _metric(metric: ResolvedMetric) -> MetricPlan:
 
 def _stage(project: Project, stage: ResolvedStage) -> StagePlan:
     spec, over = stage.spec, stage.over.spec
-    key = tuple(KeyPlan(k.name, k.expression, k.values) for k in stage.key)
+    key = tuple(KeyPlan(k.name, k.expression, k.values, k.max_values) for k in stage.key)
     metric = MetricPlan(
         name=spec.name,
         version=1,

@@ -53,6 +53,9 @@ def _keys(old: Sequence[KeyPlan], new: Sequence[KeyPlan]) -> Iterator[Change]:
         if same.values != key.values:
             was, is_ = (", ".join(k.values or ()) or None for k in (same, key))
             yield Change(f"values of key {key.name}", was, is_, Verdict.REPLAY)
+        if same.max_values != key.max_values:
+            was, is_ = (None if k.max_values is None else str(k.max_values) for k in (same, key))
+            yield Change(f"max_values of key {key.name}", was, is_, Verdict.IN_PLACE)
 
 
 def _grains(old: Sequence[Window], new: Sequence[Window]) -> Iterator[Change]:

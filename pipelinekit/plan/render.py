@@ -82,7 +82,8 @@ def _stage(stage: StagePlan) -> list[str]:
 
 def _key(key: KeyPlan) -> str:
     folded = "" if key.values is None else f", one of {', '.join(key.values)} or {OTHER}"
-    return f"{key.name}: {key.type} = {render_expression(key.expression)}{folded}"
+    watched = "" if key.max_values is None else f", alert beyond {key.max_values} values"
+    return f"{key.name}: {key.type} = {render_expression(key.expression)}{folded}{watched}"
 
 
 def _measure(measure: MeasurePlan) -> str:

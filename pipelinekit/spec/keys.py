@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelinekit.spec.document import Path, Scalar
+from pipelinekit.spec.expressions.tree import OTHER
 from pipelinekit.spec.models.metric import KeySpec, MetricSpec, StageSpec
 from pipelinekit.spec.notes import Notes
 from pipelinekit.spec.resolved import ResolvedKey
@@ -43,4 +44,8 @@ def _key(key: KeySpec, types: Mapping[str, Type], path: Path, notes: Notes) -> R
             "PK203", message, (*path[:-1], "values"), "cast the key to string, or drop values"
         )
         return None
-    return ResolvedKey(key.name, expression, values)
+    if values is not None and key.max_values is not None:
+        message = f"values says already how many there are: {len(values)}, {OTHER} and null"
+        notes.add("PK209", message, (*path[:-1], "max_values"), "leave max_values out")
+        return None
+    return ResolvedKey(key.name, expression, values, key.max_values)

@@ -20,6 +20,7 @@ class ResolvedKey:
     name: str
     expression: Expression
     values: tuple[str, ...] | None
+    max_values: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def stage_of(
     types = row_types(over)
     where = notes.condition(spec.filter, types, ("filter",))
     keys = keys_of(spec, types, notes)
+    _check_keys(spec, notes)
     measures = measures_of(spec, None, types, notes)
     grains = () if window is None else (window,)
     return ResolvedStage(loaded, over, where, keys, measures, grains)
@@ -72,6 +73,14 @@ def _over(
         notes.add("PK372", f'there is no metric "{name}"', ("from",), help)
         return None
     return metrics.get(name)
+
+
+def _check_keys(spec: StageSpec, notes: Notes) -> None:
+    for place, key in enumerate(spec.key):
+        if key.max_values is not None:
+            message = "a metric over another's rows is a view: no run counts the values of its key"
+            help = f"set it on the key of {spec.from_}"
+            notes.add("PK209", message, ("key", place, "max_values"), help)
 
 
 def _check_sinks(project: Project, over: ResolvedMetric, notes: Notes) -> None:

@@ -22,8 +22,6 @@ NOT_BUILT: dict[str, dict[Path, str]] = {
         ("alerts",): "alerts",
         ("retain",): "a retention of its own",
         ("top",): "top lists",
-        ("key", "max_values"): "an alert on the number of key values",
-        ("key", "*", "max_values"): "an alert on the number of key values",
     },
     "sink": {},
     "test": {},

@@ -50,3 +50,14 @@ def test_key_with_values_is_fine_and_places_are_of_the_key(tmp_path: Path) -> No
     assert found(tmp_path / "a", "[{ name: id, values: [a, b] }]") == []
     assert found(tmp_path / "b", "[country, id]")[0].startswith("5:key[1]: ")
     assert found(tmp_path / "c", "id")[0].startswith("5:key: ")
+
+
+@pytest.mark.parametrize("expr", ["t", "amount", "cast(speed as decimal(9,2))"])
+def test_number_that_is_said_to_repeat_is_left_to_the_run(tmp_path: Path, expr: str) -> None:
+    assert found(tmp_path, f'[{{ name: k, expr: "{expr}", max_values: 100 }}]') == []
+
+
+@pytest.mark.parametrize("expr", ["id", "coalesce(user, id)"])
+def test_id_never_repeats_whatever_is_said(tmp_path: Path, expr: str) -> None:
+    (said,) = found(tmp_path, f'[{{ name: k, expr: "{expr}", max_values: 100 }}]')
+    assert said.startswith('5:key[0].expr: the key "k"')

@@ -25,6 +25,8 @@ VERDICTS = [
      "unit of measure n"),
     ("metric", "[country]", "[{ name: country, description: ISO }]", "in_place",
      "description of key country"),
+    ("metric", "[country]", "[{ name: country, max_values: 5 }]", "in_place",
+     "max_values of key country"),
     ("metric", "filter: kind = 'view'", "filter: kind = 'click'", "replay", "filter"),
     ("metric", "filter: kind = 'view'\n", "", "replay", "filter"),
     ("metric", "allowed: 10m", "allowed: 20m", "replay", "lateness"),

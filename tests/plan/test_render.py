@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelinekit.plan.build import build
+from pipelinekit.plan.model import Plan
 from pipelinekit.plan.render import render
 from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
@@ -49,6 +50,20 @@ def test_state_of_listed_keys_has_an_end(tmp_path: Path) -> None:
     assert state_line(tmp_path, text) == (
         "12 windows of 1m; at most 4 rows each, about 420 B: at most 19.7 KiB"
     )
+
+
+def test_limit_of_a_key_is_shown_and_is_no_part_of_the_state(tmp_path: Path) -> None:
+    def plan_of(folder: str, key: str) -> Plan:
+        text = HEAD.replace("[country]", key)
+        (plan,) = build(check(make_project(tmp_path / folder, metric=text))[0])
+        return plan
+
+    plain, watched = plan_of("a", "[country]"), plan_of("b", "[{ name: country, max_values: 5 }]")
+    assert watched.metrics[0].state_name == plain.metrics[0].state_name
+    before, after = render(plain).splitlines(), render(watched).splitlines()
+    new = [line for line in after if line not in before]
+    assert new == ["    key country: string = country, alert beyond 5 values"]
+    assert len(after) == len(before)
 
 
 def test_sets_grow_with_their_values(tmp_path: Path) -> None:

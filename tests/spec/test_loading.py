@@ -273,12 +273,12 @@ def test_key_that_is_there_under_another_name_is_not_missing_too(tmp_path: Path)
 def test_what_is_not_built_is_refused_with_what_else_is_wrong(tmp_path: Path) -> None:
     metric = METRIC.replace("window: {", "top: 3\nretain: 90d\nwindow: {", 1)
     metric = metric.replace("source: events\n", "").replace(
-        "[country]", "[{ name: country, max_values: 5 }]"
+        "[country]", "[{ name: country, max: 5 }]"
     )
     _, findings = check(make_project(tmp_path, metric=metric))
     assert [(f.code, f.path) for f in findings] == [
         ("PK102", "source"),
-        ("PK110", "key[0].max_values"),
+        ("PK101", "key[0].max"),
         ("PK110", "top"),
         ("PK110", "retain"),
     ]

@@ -63,6 +63,8 @@ def test_reads_the_key_and_measures_of_the_rows_and_their_own_columns(tmp_path: 
         ("from: views", "from: by_hour", "PK372:3:7: by_hour is itself over another metric's rows"),
         ("n > 0", "load > 0", 'PK201:4:9: unknown field "load"'),
         ("[country]", "[user]", 'PK201:5:7: unknown field "user"'),
+        ("[country]", "[{ name: country, max_values: 5 }]",
+         "PK209:5:36: a metric over another's rows is a view: no run counts the values of its key"),
         (
             "count()", "last(country)",
             "PK371:6:22: last can't be computed over another metric's rows",

@@ -12,11 +12,15 @@ from pipelinekit.spec.models.values import Duration, Model, Name, Names, SpecNam
 
 
 class KeySpec(Model):
-    """A column that rows are counted by; `values` folds all others into `__other__`."""
+    """A column that rows are counted by; `values` folds all others into `__other__`.
+
+    A run says when a window holds more than `max_values` of them; no row changes.
+    """
 
     name: Name
     expr: StrictStr | None = None
     values: Annotated[list[StrictStr], Field(min_length=1, max_length=10_000)] | None = None
+    max_values: Annotated[StrictInt, Field(ge=1, le=1_000_000_000)] | None = None
     description: StrictStr = ""
 
 

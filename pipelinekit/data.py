@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pipelinekit.reasons import Reason
 from pipelinekit.types import Type
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 Headers = Sequence[tuple[str, bytes | None]]
 NO_OFFSET = -1
 EPOCH_SHIFT = 48  # bits of a version below the epoch: a row's events, or an offset
-
-
-class Reason(Enum):
-    """Why an event went to the dead letters."""
-
-    INVALID = "invalid"
-    FUTURE = "future"
-    TOO_LATE = "too_late"
 
 
 class Outcome(Enum):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from pipelinekit.checks.base import at
 from pipelinekit.diagnostics import Diagnostic
+from pipelinekit.reasons import Reason
 from pipelinekit.spec.document import Path, dotted
 from pipelinekit.spec.expressions.tree import STATE_SUFFIX
 from pipelinekit.spec.models.testing import PARTITION_MAX, Contains, Expected, Step
@@ -21,6 +21,7 @@ _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.
 _OF_DELIVERY = ("partition", "broker_time")
 _MATCHED_BY = ("window", "window_end", "grain")
 _OF_ROWS = ("events", "late", "state")
+_REASONS = tuple(reason.value for reason in Reason)
 
 
 class MetricsHaveTests:
@@ -124,18 +125,10 @@ class ExpectationsNameColumns:
                     help = f"its grains are {', '.join(grains)}"
                     yield _found(self.code, test, (*path, "grain"), message, help)
             for path, letter in _letters(test):
-                reasons = _reasons()
-                if letter.get("reason", reasons[0]) not in reasons:
+                if letter.get("reason", _REASONS[0]) not in _REASONS:
                     message = f'"{str(letter["reason"])[:60]}" is no reason of a dead letter'
-                    help = f"the reasons are {', '.join(reasons)}"
+                    help = f"the reasons are {', '.join(_REASONS)}"
                     yield _found(self.code, test, (*path, "reason"), message, help)
-
-
-@cache
-def _reasons() -> list[str]:
-    from pipelinekit.data import Reason  # what it lies among is for what runs
-
-    return [reason.value for reason in Reason]
 
 
 # --- walks over a test --------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _read(
     plan: SourcePlan, last: int, reason: str | None, messages_max: int, seconds: float
 ) -> tuple[Buried, int]:
     """What was found, and how many messages the topic has."""
-    from pipelinekit.data import Reason
+    from pipelinekit.reasons import Reason
     from pipelinekit.runtime import buried, recorded
     from pipelinekit.runtime.outside import make_letters_source
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelinekit.cli.render import counted
-from pipelinekit.data import DeadLetter, Reason
+from pipelinekit.data import DeadLetter
 from pipelinekit.plan.model import SourcePlan
+from pipelinekit.reasons import Reason
 from pipelinekit.runtime.buried import Buried
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

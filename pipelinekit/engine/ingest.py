@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipelinekit.catalog import codec as find_codec
-from pipelinekit.data import DeadLetter, Outcome, RawBatch, Reason
+from pipelinekit.data import DeadLetter, Outcome, RawBatch
 from pipelinekit.engine.compile import (
     EVENT_TIME,
     FIRST,
@@ -28,6 +28,7 @@ from pipelinekit.engine.compile import (
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
 from pipelinekit.engine.placing import Bounds, Placed, Timed, place
 from pipelinekit.plan.model import MetricPlan, SourcePlan
+from pipelinekit.reasons import Reason
 from pipelinekit.windows.session import Session
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipelinekit.connectors.kafka.dead_letters import letter_of
-from pipelinekit.data import DeadLetter, RawBatch, Reason
+from pipelinekit.data import DeadLetter, RawBatch
+from pipelinekit.reasons import Reason
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
-from pipelinekit.data import DeadLetter, Reason
+from pipelinekit.data import DeadLetter
+from pipelinekit.reasons import Reason
 from tests.cli.test_main import run
 from tests.conftest import MakeTopic
 from tests.spec.projects import METRIC, PROJECT, SOURCE, make_project

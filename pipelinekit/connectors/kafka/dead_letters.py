@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pipelinekit.connectors.kafka.admin import MISSING, START_HELP, KafkaAdmin, missing_topic
 from pipelinekit.connectors.kafka.producer import TopicProducer
 from pipelinekit.connectors.kafka.security import Security
-from pipelinekit.data import DeadLetter, Headers, Reason
+from pipelinekit.data import DeadLetter, Headers
 from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.reasons import Reason
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from pipelinekit.connectors.base import DeadLetterQueue
-from pipelinekit.data import DeadLetter, Reason
+from pipelinekit.data import DeadLetter
+from pipelinekit.reasons import Reason
 
 
 @dataclass(slots=True, eq=False)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipelinekit.data import Reason
 from pipelinekit.engine.ingest import Slice
 from pipelinekit.engine.key_values import KeyTotals
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.ledger import Ledger
 from pipelinekit.engine.panes import PaneStore
+from pipelinekit.reasons import Reason
 from pipelinekit.runtime.local.latency import Latency
 from pipelinekit.runtime.local.saver import Outcome as SavedOutcome
 from pipelinekit.units import format_bytes

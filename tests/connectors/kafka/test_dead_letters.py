@@ -14,8 +14,9 @@ from pipelinekit.connectors.kafka.topics import (
     create,
     dead_letters_topic,
 )
-from pipelinekit.data import DeadLetter, Reason
+from pipelinekit.data import DeadLetter
 from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.reasons import Reason
 from tests.connectors.kafka.logs import read_to_end, until
 
 pytestmark = pytest.mark.kafka

@@ -12,9 +12,10 @@ from pipelinekit.connectors.kafka.dead_letters import KafkaDeadLetters
 from pipelinekit.connectors.kafka.sink import KafkaSink
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.connectors.kafka.topics import TopicWanted, create
-from pipelinekit.data import DeadLetter, LedgerEntry, Outcome, Reason
+from pipelinekit.data import DeadLetter, LedgerEntry, Outcome
 from pipelinekit.devstack.kafka import running_kafka
 from pipelinekit.errors import Unreachable
+from pipelinekit.reasons import Reason
 from tests.connectors.kafka.logs import read_to_end, send, until
 
 pytestmark = pytest.mark.kafka

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipelinekit.clock import SystemClock
-from pipelinekit.data import DeadLetter, Reason
+from pipelinekit.data import DeadLetter
 from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.plan.model import Plan
+from pipelinekit.reasons import Reason
 from pipelinekit.runtime.local.checkpoint import CheckpointStore
 from pipelinekit.runtime.local.checkpointing import Checkpointing
 from pipelinekit.runtime.local.flusher import Flusher

@@ -1,14 +1,21 @@
 """What a file of kind `metric` may say: a metric over events, or one over another's rows."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from pipelinekit.spec.models.testing import TestSpec
-from pipelinekit.spec.models.values import Duration, Model, Name, Names, SpecName, listed, spelled
+from pipelinekit.spec.models.values import (
+    Duration,
+    Model,
+    Name,
+    Names,
+    SpecName,
+    listed,
+    no_items,
+    spelled,
+)
 
 
 class KeySpec(Model):
@@ -86,17 +93,17 @@ class MetricSpec(Model):
     source: Name
     filter: StrictStr | None = None
     key: Annotated[list[Annotated[KeySpec, spelled("name")]], BeforeValidator(listed)] = Field(
-        default_factory=list
+        default_factory=no_items
     )
     measures: Annotated[dict[Name, Annotated[MeasureSpec, spelled("measure")]], Field(min_length=1)]
     window: Annotated[WindowSpec, spelled("tumbling")]
     lateness: LatenessSpec
     emit: EmitSpec | None = None
-    rollups: list[Annotated[RollupSpec, spelled("size")]] = Field(default_factory=list)
+    rollups: list[Annotated[RollupSpec, spelled("size")]] = Field(default_factory=no_items)
     sink: Names
     slo: SloSpec | None = None
     version: Annotated[StrictInt, Field(ge=1, le=999)] = 1
-    tests: list[TestSpec] = Field(default_factory=list)
+    tests: list[TestSpec] = Field(default_factory=no_items)
 
 
 class StageSpec(Model):
@@ -109,11 +116,11 @@ class StageSpec(Model):
     from_: Annotated[Name, Field(alias="from")]
     filter: StrictStr | None = None
     key: Annotated[list[Annotated[KeySpec, spelled("name")]], BeforeValidator(listed)] = Field(
-        default_factory=list
+        default_factory=no_items
     )
     measures: Annotated[dict[Name, Annotated[MeasureSpec, spelled("measure")]], Field(min_length=1)]
     window: Annotated[WindowSpec, spelled("tumbling")]
-    tests: list[TestSpec] = Field(default_factory=list)
+    tests: list[TestSpec] = Field(default_factory=no_items)
 
 
 def metric_model(keys: Container[str]) -> type[MetricSpec] | type[StageSpec]:

@@ -1,13 +1,11 @@
 """What pipelinekit.yaml may say."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from pipelinekit.spec.models.metric import EmitSpec, LatenessSpec
-from pipelinekit.spec.models.values import Model, Name, Names
+from pipelinekit.spec.models.values import Model, Name, Names, no_entries
 
 
 class DefaultsSpec(Model):
@@ -25,5 +23,5 @@ class ProjectSpec(Model):
     spec_version: Literal[1]
     defaults: DefaultsSpec = DefaultsSpec()
     environments: dict[Name, dict[str, StrictStr | StrictBool | StrictInt]] = Field(
-        default_factory=dict
+        default_factory=no_entries
     )

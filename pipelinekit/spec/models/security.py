@@ -1,7 +1,5 @@
 """How Kafka and we know each other, in sources and sinks."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import StrictBool, StrictStr

@@ -1,7 +1,5 @@
 """What a file of kind `sink` may say, by its type."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr

@@ -1,7 +1,5 @@
 """What a file of kind `source` may say."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictStr

@@ -1,7 +1,5 @@
 """What a test with time may say, in a metric's file or in one of kind `test`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr

@@ -4,8 +4,6 @@ Shorthands (`views: count()`, `key: [country]`, `sink: warehouse`) are spelled o
 read, so that every model has one form and every error one place.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Literal
 
@@ -95,6 +93,16 @@ def spelled(key: str) -> BeforeValidator:
 def listed(value: Any) -> Any:
     """A text stands for a list of it."""
     return [value] if isinstance(value, str) else value
+
+
+# Where nothing stands. Of a built-in such as `list`, pydantic learns the arguments by parsing its
+# documentation, which takes longer than the rest of the field.
+def no_items() -> list[Any]:
+    return []
+
+
+def no_entries() -> dict[str, Any]:
+    return {}
 
 
 Name = Annotated[StrictStr, AfterValidator(check_name)]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import gc
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipelinekit.cli.garbage import uncollected
 from pipelinekit.cli.render import FORMATS, counted, rendered, summary
 from pipelinekit.diagnostics import Report, Severity
 from pipelinekit.errors import UsageError
@@ -76,19 +75,6 @@ def state_option(command: F) -> F:
         metavar="DIR",
         help="Where state lies. [default: .pipelinekit/<env>/ beside the project]",
     )(command)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: specs are many small objects, and all of them stay."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 def check(

@@ -11,8 +11,9 @@ from typing import NoReturn
 
 import click
 
-from pipelinekit.cli.common import check, environment_option, project_root, uncollected
+from pipelinekit.cli.common import check, environment_option, project_root
 from pipelinekit.cli.diff_text import RENDERERS
+from pipelinekit.cli.garbage import uncollected
 from pipelinekit.cli.render import rendered
 from pipelinekit.diagnostics import Diagnostic, Report
 from pipelinekit.errors import UsageError

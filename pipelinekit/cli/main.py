@@ -9,6 +9,8 @@ import sys
 
 import click
 
+from pipelinekit.cli.garbage import uncollected
+from pipelinekit.cli.plugins import forgo_plugins
 from pipelinekit.errors import Bug, PipelinekitError, Refused, Unreachable, UsageError
 
 # verb → (module, attribute, one line of help), in the order of a day's work
@@ -42,8 +44,6 @@ _OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG),
 )
 _INTERRUPTED = 130
-# Specs' models take no plugins; to look for some, pydantic reads about every installed package.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 class Verbs(click.Group):
@@ -56,7 +56,8 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module, attribute, _ = VERBS[cmd_name]
-        loaded = importlib.import_module(f"pipelinekit.cli.{module}")
+        with uncollected():
+            loaded = importlib.import_module(f"pipelinekit.cli.{module}")
         command: click.Command = getattr(loaded, attribute)
         if all(parameter.name != "verbose" for parameter in command.params):
             command.params.append(_verbose())
@@ -94,6 +95,7 @@ def main() -> None:
 
 
 def _exit_code() -> int:
+    forgo_plugins()
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Exit as ended:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 
 class Severity(Enum):
@@ -11,8 +12,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of a file; lines and columns count characters from 1, the end is exclusive."""
 
     file: str
@@ -28,8 +28,7 @@ class Span:
         return Span(self.file, self.line, self.column + start, self.line, self.column + end)
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One finding. `path` is the place in the spec, such as `measures.views.filter`."""
 
     code: str
@@ -40,8 +39,7 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(NamedTuple):
     """A warning that a comment in the spec silences, and why."""
 
     finding: Diagnostic

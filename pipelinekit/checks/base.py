@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipelinekit.diagnostics import Diagnostic, Severity, Span
 from pipelinekit.spec.document import Path, dotted
@@ -20,8 +19,7 @@ class Rule(Protocol):
     def check(self, resolved: Resolved) -> Iterable[Diagnostic]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where findings of a spec go; `error` and `warning` make them."""
 
     code: str

@@ -177,7 +177,7 @@ def _give_up(side: _Side, resolved: Resolved, report: Report, which: str) -> NoR
 
 
 def _named(finding: Diagnostic, side: _Side) -> Diagnostic:
-    return replace(finding, span=replace(finding.span, file=_name(finding.span.file, side)))
+    return finding._replace(span=finding.span._replace(file=_name(finding.span.file, side)))
 
 
 def _documents(resolved: Resolved, side: _Side) -> Mapping[str, Document]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def _merged(checks: Sequence[Checked]) -> Report:
             continue  # it is of use in another environment
         if len(environments) < len(checks):
             where = f"{finding.message} (in {', '.join(environments)})"
-            report.add(dataclasses.replace(finding, message=where))
+            report.add(finding._replace(message=where))
         else:
             report.add(finding)
     return report

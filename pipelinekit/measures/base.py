@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipelinekit.types import Kind, Type
 
@@ -75,8 +75,7 @@ INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a measure accepts, for checks, help and docs."""
 
     arguments: tuple[str, ...]  # names, such as ("x",)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelinekit.diagnostics import Diagnostic, Span
 
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """`text` is what was written, without quotes; `is_plain`: it had none."""
 
     value: str | int | float | bool | None
@@ -20,14 +18,12 @@ class Scalar:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     nodes: tuple[Node, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(NamedTuple):
     """A mapping; `keys` has the place of each key. `is_flow`: written in braces."""
 
     nodes: dict[str, Node]
@@ -39,8 +35,7 @@ class Entries:
 Node = Scalar | Items | Entries
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One file. `root` is None where it could not be read; `findings` say why."""
 
     file: str

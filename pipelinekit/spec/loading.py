@@ -30,7 +30,7 @@ _METRIC_DEFAULTS = ("owner", "sink", "lateness", "emit")
 S = TypeVar("S", bound=BaseModel)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Loading:
     root: FilePath
     variables: Mapping[str, Any]

@@ -67,7 +67,7 @@ def measures_of(
     return tuple(found[name] for name in spec.measures if name in found)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Measures:
     spec: MetricSpec | StageSpec
     source: SourceSpec | None

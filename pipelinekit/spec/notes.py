@@ -16,7 +16,7 @@ from pipelinekit.spec.project import Loaded
 from pipelinekit.types import BOOL, Type
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Notes:
     """The findings on one metric so far; `add` notes one more."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,8 +19,7 @@ LOCAL = "local"
 S = TypeVar("S", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[S]):
+class Loaded(NamedTuple, Generic[S]):
     """A spec and the document that it came from.
 
     `defaulted` names the keys that stand in the project file instead, `defaults` is that file.
@@ -38,8 +37,7 @@ class Loaded(Generic[S]):
         return self.document.span(path, key=key)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedTest:
+class LoadedTest(NamedTuple):
     """A test of a metric; `path` is its place in the document."""
 
     spec: TestSpec
@@ -47,7 +45,7 @@ class LoadedTest:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Project:
     """All specs of a project for one environment, by name.
 

@@ -45,7 +45,7 @@ class _Stop(Exception):
     """Reading can't go on; the finding is noted."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Builder:
     file: str
     findings: list[Diagnostic] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipelinekit.diagnostics import Diagnostic
 from pipelinekit.measures.base import Measure
@@ -15,16 +16,14 @@ from pipelinekit.types import Type
 from pipelinekit.windows.base import Window
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedKey:
+class ResolvedKey(NamedTuple):
     name: str
     expression: Expression
     values: tuple[str, ...] | None
     max_values: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedMeasure:
+class ResolvedMeasure(NamedTuple):
     """An aggregated measure (`kind` and arguments) or a derived one (`derived`)."""
 
     name: str
@@ -37,8 +36,7 @@ class ResolvedMeasure:
     nullable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedMetric:
+class ResolvedMetric(NamedTuple):
     """A metric that a plan can be built from."""
 
     loaded: Loaded[MetricSpec]
@@ -53,8 +51,7 @@ class ResolvedMetric:
         return self.loaded.spec
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedStage:
+class ResolvedStage(NamedTuple):
     """A metric over the rows of `over`; its expressions read that metric's columns."""
 
     loaded: Loaded[StageSpec]
@@ -74,7 +71,7 @@ class ResolvedStage:
         return self.over.source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
     """The metrics that resolved, and the findings of all."""
 

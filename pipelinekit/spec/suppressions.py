@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelinekit.diagnostics import Diagnostic, Report, Severity, Span, Suppressed
 from pipelinekit.spec.document import Document, Entries, Items, Node
@@ -32,8 +32,7 @@ _OWN = "PK06"
 UNUSED = "PK064"
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(NamedTuple):
     """One code that a comment silences on `line`; `place` is the code's own, in the comment."""
 
     code: str

@@ -13,7 +13,7 @@ from pipelinekit.spec.document import Document, Path, dotted
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Filled:
     """A document's data with variables filled, as texts, and where they stood.
 

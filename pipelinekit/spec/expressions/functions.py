@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelinekit.spec.expressions.problems import Mismatch
 from pipelinekit.types import (
@@ -25,8 +25,7 @@ EXTRACT_PARTS = (
 _INT_DIGITS = 19
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """`result` raises Mismatch with the rule when the arguments' types don't fit.
 
     `literals` are the places of arguments that must be written out (patterns, units, zones).

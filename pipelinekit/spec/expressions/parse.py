@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from pipelinekit.spec.expressions.functions import (
     AGGREGATES,
@@ -51,16 +52,14 @@ _MEASURE_HELP = {
 _ADAPTING = frozenset(("coalesce", "nullif", "greatest", "least"))
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A typed expression, or None and what is wrong."""
 
     expression: Expression | None
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedMeasure:
+class ParsedMeasure(NamedTuple):
     """A measure's call: its name, where that stands in the text, and its typed arguments.
 
     `name` is None when the text is no call; `arguments` is empty when there are problems.
@@ -105,7 +104,7 @@ def parse_measure(text: str, fields: Mapping[str, Type]) -> ParsedMeasure:
     return ParsedMeasure(node.value, typed, tuple(checker.problems), node.start, end)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Checker:
     """Types a syntax tree; a part with a problem is None, and its parents stay silent."""
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LENGTH_MAX = 500
 REPEAT_MAX = 1_000
@@ -22,8 +22,7 @@ _FLAGS = re.compile(r"\(\?([ism]{1,3})([:)])")
 _NAMED = re.compile(r"\(\?P<[A-Za-z_][A-Za-z0-9_]{0,31}>")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A pattern that was read: how Rust's engine writes it, and how many groups it captures."""
 
     rust: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CODES = {
     "PK200": "the text is not an expression of the language",
@@ -19,8 +19,7 @@ _SHOWN_MAX = 40
 _NAME_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One finding in an expression; `start` and `end` are characters of its text."""
 
     code: str

@@ -7,7 +7,7 @@ with those of sqlglot, so the subset stays SQL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelinekit.spec.expressions.problems import SyntaxProblem, shown
 from pipelinekit.spec.expressions.tokens import Token, tokenize
@@ -36,8 +36,7 @@ _POSTFIX = frozenset(("is", "in", "between", "like", "not"))
 _TYPED_TEXTS = ("timestamp", "date")
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """`kind` is one of name number text null bool operator function list.
 
     `value` is the name, the number as written, the text without its quotes, the operator or the

@@ -23,6 +23,7 @@ _INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _OCTAL_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_COMMENT = re.compile(r"\s+#")
 _DIGITS_MAX = 40
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _WORDS: dict[str, bool | None] = {
@@ -225,10 +226,11 @@ class _Builder:
 
     def _check_comment(self, text: str, event: Any) -> None:
         """`filter: path = '/a #b'` without quotes around it ends at the blank before `#`."""
-        quotes = _APOSTROPHE.sub("", text).count("'") % 2 or text.count('"') % 2
-        is_open = quotes or text.count("(") > text.count(")")
         mark = event.end_mark
-        if is_open and re.match(r"\s+#", self._lines[mark.line][mark.column :]):
+        if not _COMMENT.match(self._lines[mark.line], mark.column):
+            return
+        quotes = _APOSTROPHE.sub("", text).count("'") % 2 or text.count('"') % 2
+        if quotes or text.count("(") > text.count(")"):
             place = Span(self.file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 3)
             self._add(
                 "PK010",

@@ -23,6 +23,7 @@ ifeq ($(shell command -v uv 2>/dev/null),)
 endif
 .venv/.complete: pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-extras --compile-bytecode
+	$(RUN) python -m compileall -q pipelinekit
 	$(RUN) python -c "from pipelinekit.devstack.kafka_distribution import fetch; fetch(print)"
 	$(RUN) python -c "from pipelinekit.devstack.flink import prepare; prepare(print)"
 	$(RUN) python -m pipelinekit.devstack.prism_distribution

@@ -24,7 +24,7 @@ from pipelinekit.engine.lateness import NO_TIME
 from pipelinekit.engine.panes import Metric, PaneStore
 from pipelinekit.plan.tables import tables_of
 from pipelinekit.runtime.beam.blobs import decode_partials, decode_rows, encode_rows
-from pipelinekit.runtime.beam.job import TICK_MS, BeamJob
+from pipelinekit.runtime.beam.job import BeamJob
 from pipelinekit.units import SECOND_MS
 from pipelinekit.windows.session import Session
 
@@ -98,12 +98,17 @@ class Schema:
 
 @dataclass(slots=True, eq=False)
 class Bucket:
-    """`log` is the runner's bag (`add`, `read`, `clear`); the caller writes `head` afterwards."""
+    """`log` is the runner's bag (`add`, `read`, `clear`); the caller writes `head` afterwards.
+
+    What changes counts as waiting since the last rows left: the next leave `emit.early` after
+    those, and at once where none have left for that long.
+    """
 
     key: bytes
     schema: Schema
     store: PaneStore
     head: Head
+    flushed_at_ms: int = 0
 
     @classmethod
     def rebuilt(cls, key: bytes, schema: Schema, head: Head, log: Any) -> Bucket:
@@ -124,9 +129,9 @@ class Bucket:
         store.advance(head.watermark_ms)
         return cls(key, schema, store, head)
 
-    def add(self, blob: bytes, log: Any, now_ms: int) -> None:
+    def add(self, blob: bytes, log: Any) -> None:
         """Merge partials, and note them in the log."""
-        self.schema.merge(self.store, blob, now_ms // TICK_MS * TICK_MS)
+        self.schema.merge(self.store, blob, self.flushed_at_ms)
         head = self.head
         log.add(_encode((head.blobs, _PARTIALS, blob)))
         head.blobs += 1
@@ -141,6 +146,7 @@ class Bucket:
             self.head.flushed = self.head.blobs
         if not upserts:
             return None
+        self.flushed_at_ms = now_ms
         ends: set[int] = set()
         for change in upserts:
             found = pc.unique(change.rows.column("window_end")).cast(pa.int64())

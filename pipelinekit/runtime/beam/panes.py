@@ -29,8 +29,9 @@ _BUCKETS: dict[tuple[str, bytes], Bucket] = {}
 class MergePanes(beam.DoFn):  # type: ignore[misc]
     """(bucket, partials) → flushes. In the global window, so that no runner drops anything.
 
-    A real-time timer a bucket flushes, at multiples of TICK_MS so that the buckets' timers share
-    a bundle; a watermark timer closes and forgets. Names of state are part of a savepoint.
+    Rows that are due leave with a slice that comes; where none does, by a real-time timer, at
+    multiples of TICK_MS so that the buckets' timers share a bundle. A watermark timer closes and
+    forgets. Names of state are part of a savepoint.
     """
 
     LOG = BagStateSpec("log", BytesCoder())
@@ -55,11 +56,20 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         head: Any = beam.DoFn.StateParam(HEAD),
         flush: Any = beam.DoFn.TimerParam(FLUSH),
         advance: Any = beam.DoFn.TimerParam(ADVANCE),
-    ) -> None:
+    ) -> Iterator[Flush]:
         key, blob = element
         bucket = self._take(key, log, head)
-        bucket.add(blob, log, SystemClock().now_ms())
+        bucket.add(blob, log)
+        rows = None
+        now_ms = SystemClock().now_ms()
+        if not self._job.is_bounded and bucket.store.due(now_ms):
+            rows = bucket.flush(now_ms, self._rows_per_flush)
+            if bucket.head.flush_at_ms is not None:
+                bucket.head.flush_at_ms = None
+                flush.clear()
         self._give_back(key, bucket, head, flush, advance)
+        if rows is not None:
+            yield rows
 
     @on_timer(FLUSH)
     def on_flush(

@@ -1,0 +1,69 @@
+"""When a bucket's rows leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipelinekit.connectors.base import Budget
+from pipelinekit.data import RawBatch
+from pipelinekit.engine.ingest import Ingest
+from pipelinekit.engine.lateness import PartitionTime
+from pipelinekit.plan.model import Plan, SinkPlan
+from tests import plans
+
+pytest.importorskip("apache_beam")
+
+from pipelinekit.runtime.beam.blobs import encode_partials
+from pipelinekit.runtime.beam.bucket import Bucket, Head, Schema
+from pipelinekit.runtime.beam.job import BeamJob
+
+BASE_MS = 1_704_110_400_000
+NOW_MS = BASE_MS + 5_000
+
+
+class Log(list):
+    """A runner's bag."""
+
+    add = list.append
+
+
+def blob(plan: Plan, number: int) -> bytes:
+    """The partial of one event."""
+    batch = RawBatch(
+        values=[b'{"id": "%d", "t": %d, "kind": "v", "user": "u"}' % (number, BASE_MS)],
+        partitions=np.zeros(1, np.int32),
+        offsets=np.array([number]),
+        broker_times_ms=np.full(1, 2**60),
+        keys=[None],
+        headers=[()],
+        positions={0: number + 1},
+    )
+    ingest = Ingest(plan.source, plan.metrics, {}, 1)
+    return encode_partials(
+        ingest.take(batch, {0: PartitionTime(number)}, np.full(1, 2**60)).partials
+    )
+
+
+def test_the_first_rows_leave_at_once_and_the_next_ones_early_after_them() -> None:
+    sink = SinkPlan("s", "memory", {"shared": True}, Budget(), "full")
+    metric = plans.metric("m", [plans.measure("n", "count()")])
+    metric = replace(metric, sinks=(sink.name,), emit_early_ms=200)
+    plan = Plan("events", "local", plans.source(), (metric,), (sink,))
+    schema = Schema(BeamJob(plan, {}, buckets=1))
+    bucket = Bucket(b"0000", schema, schema.store(), Head())
+
+    bucket.add(blob(plan, 0), Log())
+    assert bucket.store.due(NOW_MS)
+    assert bucket.flush(NOW_MS) is not None
+
+    bucket.add(blob(plan, 1), Log())
+    assert bucket.flush(NOW_MS + 199) is None
+    assert bucket.store.next_due_ms() == NOW_MS + 200
+    assert bucket.flush(NOW_MS + 200) is not None
+    assert bucket.head.flushed == bucket.head.blobs == 2
+
+    bucket.add(blob(plan, 2), Log())  # none left for a while
+    assert bucket.store.due(NOW_MS + 10_000)

@@ -31,7 +31,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.latency import METRIC, SINK, SOURCE
+from pipelinekit.connectors.kafka.source import KafkaSource
 
 COMMAND = [sys.executable, "-m", "pipelinekit.cli.main"]
 POLL_S = 0.05
@@ -109,7 +112,7 @@ def latency(stage: Stage, rate: int, seconds: int) -> None:
     fares = stage.status()
     load.send_signal(signal.SIGINT)
     load.wait()
-    start = _first_event_s(stage)
+    start = _clock_start_s(stage, rate)
     latencies = _latencies(polls, start, rate, began + WARM_UP_S)
     at = statistics.quantiles(latencies, n=1000)
     print(
@@ -120,19 +123,19 @@ def latency(stage: Stage, rate: int, seconds: int) -> None:
     )
 
 
-def _first_event_s(stage: Stage) -> float:
-    """When the generator began: the broker stamped its first message a few ms later."""
-    from confluent_kafka import Consumer, TopicPartition
-
-    consumer = Consumer({"bootstrap.servers": stage.kafka, "group.id": "first"})
-    stamps = []
-    for partition in range(4):
-        consumer.assign([TopicPartition("events", partition, 0)])
-        messages = [m for m in consumer.consume(2, 5) if m.error() is None]
-        stamps += [m.timestamp()[1] for m in messages]
-    consumer.close()
+def _clock_start_s(stage: Stage, rate: int) -> float:
+    """When the generator's clock began: no event was sent before its time, start + k/R."""
+    source = KafkaSource(stage.kafka, "events")
+    partitions = source.partitions()
+    reader = source.open(dict.fromkeys(partitions, 0))
+    stamps: list[np.ndarray] = []
+    while reader.at_end() < set(partitions):
+        stamps.append(reader.poll(50_000, 500).broker_times_ms)
+    reader.close()
+    source.close()
     # The oldest is of the call before, which made the topic.
-    return sorted(stamps)[1] / 1000
+    sent = np.sort(np.concatenate(stamps))[1:]
+    return float((sent / 1000 - np.arange(len(sent)) / rate).min())
 
 
 def _latencies(

@@ -45,7 +45,7 @@ class ReadSettings:
     timeout_ms: int = TIMEOUT_MS
     queue_kbytes_max: int = 64 * 1024
     fetch_wait_ms: int = 10
-    linger_ms: int = 20
+    linger_ms: int = 40
 
 
 class KafkaReader:

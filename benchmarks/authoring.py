@@ -1,10 +1,12 @@
 """Time and memory of what authors wait for: `validate`, `diff`, `plan` and `test` of a project.
 
 python -m benchmarks.authoring [--metrics 1 100 1000]
+python -m benchmarks.authoring --corpus
 
 Each verb runs in a process of its own, start included, as a user waits for it; each metric has one
 small test. `diff` compares the project with a copy in which every hundredth metric, or every one,
-has another filter. The targets at a thousand metrics: validate 3 s, diff 5 s, test 10 s.
+has another filter. The targets at a thousand metrics: validate 3 s, diff 5 s, test 10 s. With
+--corpus each broken spec of tests/spec is validated instead, a process each.
 """
 
 from __future__ import annotations
@@ -103,10 +105,48 @@ def measured(verb: str, *arguments: object, code: int = 0) -> dict[str, float]:
     }
 
 
+def corpus() -> dict[str, float]:
+    """Time and memory over the broken specs; each says its code and no traceback, errors exit 1."""
+    from tests.spec.projects import make_project
+    from tests.spec.test_findings import BROKEN, CORPUS, TEXTS
+
+    walls, peaks = [], []
+    for file, old, new, code, _ in (*BROKEN, *CORPUS):
+        with tempfile.TemporaryDirectory() as folder:
+            project = make_project(Path(folder), **{file: TEXTS[file].replace(old, new, 1)})
+            output = Path(folder) / "output"
+            began = time.perf_counter()
+            with output.open("wb") as stream:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "pipelinekit.cli.main", "validate", str(project)],
+                    stdout=stream, stderr=stream,
+                )  # fmt: skip
+                _, status, used = os.wait4(process.pid, 0)
+            walls.append(time.perf_counter() - began)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            peaks.append(used.ru_maxrss / 1024)
+            said = output.read_text()
+            assert process.returncode == ("error[" in said), (new, said)
+            assert f"[{code}]" in said, (new, said)
+            assert "Traceback" not in said, (new, said)
+    return {
+        "specs": len(walls),
+        "wall_seconds_least": round(min(walls), 3),
+        "wall_seconds_p50": round(statistics.median(walls), 3),
+        "wall_seconds_greatest": round(max(walls), 3),
+        "peak_mib": round(max(peaks)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metrics", type=int, nargs="+", default=[1, 100, 1000])
-    metrics_of = parser.parse_args().metrics
+    parser.add_argument("--corpus", action="store_true")
+    given = parser.parse_args()
+    if given.corpus:
+        print(json.dumps(corpus()))
+        return
+    metrics_of = given.metrics
     with tempfile.TemporaryDirectory() as folder:
         spec = make(Path(folder), 1) / "metrics/metric_0_of_many.yaml"
         spec.write_text(spec.read_text().replace("sum(amount)", "summ(amount)"))

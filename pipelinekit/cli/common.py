@@ -65,6 +65,16 @@ def verbosity_options(command: F) -> F:
     return click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")(command)
 
 
+def reading_time_option(command: F) -> F:
+    return click.option(
+        "--seconds",
+        type=click.FloatRange(0.1, 3600),
+        default=30.0,
+        show_default=True,
+        help="To read the topic for at most.",
+    )(command)
+
+
 def state_option(command: F) -> F:
     return click.option(
         "--state",

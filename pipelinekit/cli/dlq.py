@@ -12,16 +12,18 @@ from pipelinekit.cli.common import (
     check,
     environment_option,
     paths_argument,
+    reading_time_option,
     sources_of,
     stop_at_errors,
 )
 from pipelinekit.errors import UsageError
+from pipelinekit.reasons import Reason
 
 if TYPE_CHECKING:
     from pipelinekit.plan.model import SourcePlan
     from pipelinekit.runtime.buried import Buried
 
-_REASONS = ("invalid", "future", "too_late")
+_REASONS = tuple(reason.value for reason in Reason)
 
 
 @click.command()
@@ -42,13 +44,7 @@ _REASONS = ("invalid", "future", "too_late")
     show_default=True,
     help="Look at so many of the newest, as many of each partition.",
 )
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.1, 3600),
-    default=30.0,
-    show_default=True,
-    help="To read the topic for at most.",
-)
+@reading_time_option
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
 @environment_option
 def dlq(
@@ -96,7 +92,6 @@ def _read(
     plan: SourcePlan, last: int, reason: str | None, messages_max: int, seconds: float
 ) -> tuple[Buried, int]:
     """What was found, and how many messages the topic has."""
-    from pipelinekit.reasons import Reason
     from pipelinekit.runtime import buried, recorded
     from pipelinekit.runtime.outside import make_letters_source
 

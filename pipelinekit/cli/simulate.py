@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelinekit.cli.common import check, environment_option, paths_argument, plans_of
+from pipelinekit.cli.common import (
+    check,
+    environment_option,
+    paths_argument,
+    plans_of,
+    reading_time_option,
+)
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,13 +43,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the topic, as many of each partition.",
 )
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.1, 3600),
-    default=30.0,
-    show_default=True,
-    help="To read the topic for at most.",
-)
+@reading_time_option
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
 @environment_option
 def simulate(

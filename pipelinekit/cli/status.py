@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 
 from pipelinekit.cli.common import environment_option, state_option
 from pipelinekit.cli.jobs import flink_cluster, flink_job, project_variables, record_of
+from pipelinekit.cli.render import counted
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,10 +62,22 @@ def _text(name: str, job: str, fares: FlinkStatus) -> str:
         ("rows written", _count(fares.rows)),
         ("dead letters", _count(fares.dead_letters)),
         ("last checkpoint", _checkpoint(fares)),
+        *_losses(fares),
     ]
     if fares.last_error is not None:
         rows.append(("last error", fares.last_error))
     return "\n".join([name, *(f"  {what:<16} {value}" for what, value in rows)])
+
+
+def _losses(fares: FlinkStatus) -> Iterator[tuple[str, str]]:
+    """What went beyond a limit or is missing; nothing of what is as it should be."""
+    if fares.orphan_events:
+        yield "ALARM", f"{fares.orphan_events:,} events met forgotten panes: a bug, report it"
+    if fares.overflowed_rows:
+        yield "measures", f"null in {counted(fares.overflowed_rows, 'row')}, beyond their limits"
+    if fares.overflowed_windows:
+        windows = counted(fares.overflowed_windows, "window")
+        yield "keys", f"more values than their limits in {windows}"
 
 
 def _time(ms: int | None) -> str:

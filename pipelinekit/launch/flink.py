@@ -41,7 +41,11 @@ class FlinkCluster:
 
 @dataclass(frozen=True, slots=True)
 class FlinkStatus:
-    """A job as the cluster sees it. Times in ms, sizes in bytes; None where it doesn't say."""
+    """A job as the cluster sees it. Times in ms, sizes in bytes; None where it doesn't say.
+
+    What counts messages, rows, windows or events counts from the last restart on; Flink has a
+    counter once it was above 0.
+    """
 
     state: str
     running_ms: int
@@ -52,6 +56,9 @@ class FlinkStatus:
     lag: int | None
     dead_letters: int | None
     rows: int | None
+    overflowed_rows: int | None
+    overflowed_windows: int | None
+    orphan_events: int | None
     checkpoint_at_ms: int | None
     checkpoint_bytes: int | None
     checkpoint_ms: int | None
@@ -131,12 +138,19 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
     """How the job fares."""
     found = rest.job(job)
     vertices = {str(v["name"]): str(v["id"]) for v in found["vertices"]}
-    read = next((v for n, v in vertices.items() if "ledger" in n), None)
-    panes = next((v for n, v in vertices.items() if "panes" in n), None)
+    read, panes, progress = (
+        next((v for n, v in vertices.items() if stage in n), None)
+        for stage in ("ledger", "panes", "progress")
+    )
     checkpoints = rest.checkpoints(job)
     last = (checkpoints.get("latest") or {}).get("completed")
     errors = rest.exceptions(job)
     messages = None if read is None else rest.counters(job, read, r"\.pipelinekit_messages")
+
+    def count(vertex: str | None, counter: str) -> int | None:
+        total = vertex and rest.counters(job, vertex, rf"\.pipelinekit_{counter}")
+        return int(total) if isinstance(total, float) else None
+
     restarts = rest.job_metrics(job, "numRestarts").get("numRestarts", 0)
     return FlinkStatus(
         state=_state(found),
@@ -145,9 +159,12 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
         watermark_ms=None if panes is None else rest.watermark_ms(job, panes),
         messages=None if messages is None else int(messages),
         messages_per_second=_rate(rest, job, read, messages),
-        lag=_whole(read and rest.counters(job, read, r"\.pipelinekit_lag_\d+")),
-        dead_letters=_whole(read and rest.counters(job, read, r"\.pipelinekit_dead_letters")),
-        rows=_whole(panes and rest.counters(job, panes, r"\.pipelinekit_rows")),
+        lag=count(read, r"lag_\d+"),
+        dead_letters=count(read, "dead_letters"),
+        rows=count(panes, "rows"),
+        overflowed_rows=count(panes, "overflowed_rows"),
+        overflowed_windows=count(progress, "overflowed_windows"),
+        orphan_events=count(panes, "orphan_events"),
         checkpoint_at_ms=None if last is None else int(last["latest_ack_timestamp"]),
         checkpoint_bytes=None if last is None else int(last["state_size"]),
         checkpoint_ms=None if last is None else int(last["end_to_end_duration"]),
@@ -302,10 +319,6 @@ def _rate(rest: FlinkRest, job: str, vertex: str | None, before: float | None) -
             moved_at, count = time.monotonic(), now
             deadline = moved_at + _MOVES_WITHIN_S
     return 0.0
-
-
-def _whole(number: object) -> int | None:
-    return int(number) if isinstance(number, float) else None
 
 
 def _must_answer(what: str, address: str) -> None:

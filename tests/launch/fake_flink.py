@@ -1,0 +1,97 @@
+"""A job manager's REST interface with the answers that Flink 1.19.3 gave for a job of ours."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+JOB = "50adf3c922f3f8c38628e23e8488e7e9"
+PANES, PROGRESS = "a2a25a28f1105b21a7e483a793475e55", "f4e862a9677df390384d87e33bbc8125"
+_RECORDED = Path(__file__).parent / "recorded_flink.json"
+
+
+class FakeFlink:
+    """Answers what was recorded; a test may change `answers`, by path.
+
+    `status` other than 200 is answered to all; `hangs`: a request gets no answer. `asked` is the
+    method and path of each. The count of messages grows from one look at it to the next.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = json.loads(_RECORDED.read_text())
+        self.status = 200
+        self.hangs = False
+        self.asked: list[str] = []
+        self._goes_on = threading.Event()
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                fake.asked.append(f"{self.command} {urlsplit(self.path).path}")
+                if fake.hangs:
+                    fake._goes_on.wait()
+                    return
+                found = fake._answer(self.path)
+                status = 404 if found is None else fake.status
+                self.send_response(status)
+                self.end_headers()
+                body = found if status == 200 else {"errors": [f"status {status}"]}
+                self.wfile.write(json.dumps(body).encode())
+
+            def do_GET(self) -> None:
+                self.answer()
+
+            def do_POST(self) -> None:
+                self.answer()
+
+            def do_PATCH(self) -> None:
+                self.answer()
+
+            def log_message(self, *words: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def counters(self, vertex: str, **values: int) -> None:
+        """Let the vertex have these counters and no other."""
+        self.answers[f"/jobs/{JOB}/vertices/{vertex}/metrics"] = [
+            {"id": f"0.[1]stage.pipelinekit_{name}", "value": str(value)}
+            for name, value in values.items()
+        ]
+
+    def close(self) -> None:
+        """From now on connections are refused."""
+        self._goes_on.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def _answer(self, path: str) -> Any:
+        split = urlsplit(path)
+        found = self.answers.get(split.path)
+        if found is None or not split.path.endswith("/metrics"):
+            return found
+        wanted = parse_qs(split.query).get("get", [""])[0].split(",")
+        for metric in found:
+            if metric["id"] in wanted and metric["id"].endswith("_messages"):
+                metric["value"] = str(int(metric["value"]) + 50)
+        if wanted == [""]:
+            return [{"id": m["id"]} for m in found]
+        return [m for m in found if m["id"] in wanted]
+
+
+@contextmanager
+def fake_flink() -> Iterator[FakeFlink]:
+    fake = FakeFlink()
+    thread = threading.Thread(target=fake.server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.close()
+        thread.join()

@@ -1,0 +1,47 @@
+"""What is read from Flink about a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipelinekit.launch.flink import FlinkRest, status
+from tests.launch.fake_flink import JOB, PANES, PROGRESS, FakeFlink, fake_flink
+
+
+@pytest.fixture
+def flink() -> Iterator[FakeFlink]:
+    with fake_flink() as fake:
+        yield fake
+
+
+def test_status_is_what_the_stages_of_the_job_count(flink: FakeFlink) -> None:
+    found = status(FlinkRest(flink.url), JOB)
+
+    assert (found.state, found.running_ms, found.restarts) == ("RUNNING", 52_868, 0)
+    assert found.watermark_ms == 1_795_902_918_018
+    assert found.messages > 17_666
+    assert found.messages_per_second > 0
+    assert (found.lag, found.dead_letters, found.rows) == (0, 109, 21_191)
+    assert (found.checkpoint_bytes, found.checkpoint_ms, found.checkpoints_failed) == (
+        1_080_668, 387, 2,
+    )  # fmt: skip
+    assert found.last_error is None
+
+
+def test_status_says_what_rows_lack(flink: FakeFlink) -> None:
+    found = status(FlinkRest(flink.url), JOB)
+
+    assert (found.overflowed_rows, found.overflowed_windows) == (2_049, 3)
+    assert found.orphan_events is None  # Flink has no counter that never counted
+
+
+def test_each_counter_is_read_from_the_stage_that_has_it(flink: FakeFlink) -> None:
+    flink.counters(PANES, rows=5, overflowed_rows=0, orphan_events=4)
+    flink.counters(PROGRESS)
+
+    found = status(FlinkRest(flink.url), JOB)
+
+    assert (found.rows, found.overflowed_rows, found.orphan_events) == (5, 0, 4)
+    assert found.overflowed_windows is None

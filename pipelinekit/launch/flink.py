@@ -30,7 +30,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FlinkCluster:
-    """Where a cluster and what belongs to it answer. `checkpoints`: a URI for all of them."""
+    """Where a cluster and what belongs to it answer.
+
+    `rest`: of each job manager, with commas between them. `checkpoints`: a URI for all.
+    """
 
     rest: str
     job_endpoint: str
@@ -69,14 +72,15 @@ class FlinkStatus:
 def preflight(cluster: FlinkCluster, name: str, parallelism: int) -> list[str]:
     """What is there, in words. Raises Unreachable or Refused for what is missing, UsageError if a
     job of that name runs."""
-    overview = FlinkRest(cluster.rest).overview()
+    rest = FlinkRest(cluster.rest)
+    overview = rest.overview()
     version = str(overview["flink-version"])
     if not version.startswith(f"{FLINK_VERSION}."):
         raise Refused(
             f"Flink at {cluster.rest} is version {version}, the job server speaks {FLINK_VERSION}",
             help=f"use a cluster of Flink {FLINK_VERSION}.x",
         )
-    if (found := current(FlinkRest(cluster.rest), name)) is not None:
+    if (found := current(rest, name)) is not None:
         raise UsageError(
             f"job {name} runs already on Flink at {cluster.rest}, as {found}",
             help="stop it first: pipelinekit stop --savepoint",

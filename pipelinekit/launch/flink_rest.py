@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.errors import Refused, Unreachable, UsageError
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
-# A job manager that was started again answers some seconds before it leads.
+# A job manager that was started again answers some seconds before it leads. A standby that is asked
+# while the leader dies never answers that question, but does the next.
 _LEADERLESS = 503
 _LED_WITHIN_S = 15.0
+_ADDRESS = re.compile(r"https?://[^\s/,]+(/[^\s,]*)?")
 _HELP = "start it with `pipelinekit up flink`, or set FLINK_REST to one that runs"
 
 
-@dataclass(frozen=True, slots=True)
 class FlinkRest:
-    """A cluster's JobManager at `url`."""
+    """A cluster's job managers at `url`: one address, or several with commas between them.
 
-    url: str
+    Each answers for the one that leads. The one that answered last is asked first.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises UsageError for what is no address."""
+        self.url = url
+        self._addresses = _addresses(url)
 
     def overview(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("GET", "/overview")
@@ -105,34 +113,80 @@ class FlinkRest:
             time.sleep(_POLL_S)
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.url.rstrip("/") + path,
-            data=data,
-            method=method,
-            headers={"Content-Type": "application/json"},
-        )
+        """The answer of the first job manager that gives one.
+
+        A POST may have been heard by one that gave none: then no other is asked.
+        """
         deadline = time.monotonic() + _LED_WITHIN_S
         while True:
-            try:
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-                    return json.loads(answer.read() or b"{}")
-            except urllib.error.HTTPError as error:
-                reason = _reason(error)
-                if error.code != _LEADERLESS:
-                    raise Refused(
-                        f"Flink at {self.url} refused {method} {path}: {reason}"
-                    ) from error
-                if time.monotonic() > deadline:
-                    raise Unreachable(
-                        f"Flink at {self.url} has no job manager that leads: {reason}",
-                        help="look at the job managers' logs, and at ZooKeeper's",
-                    ) from error
-            except (OSError, ValueError) as error:
-                raise Unreachable(
-                    f"Flink at {self.url} does not answer: {error}", help=_HELP
-                ) from error
+            failures: dict[str, Exception] = {}
+            for address in tuple(self._addresses):
+                try:
+                    answer = _answer(address, method, path, body)
+                except (OSError, http.client.HTTPException, ValueError, _Leaderless) as error:
+                    failures[address] = error
+                    if method == "POST" and not _is_unheard(error):
+                        help = "it may have been heard all the same: look with pipelinekit status"
+                        raise self._unreachable(failures, help) from error
+                else:
+                    self._addresses.remove(address)
+                    self._addresses.insert(0, address)
+                    return answer
+            # What a timeout is of else, is of a connection: nobody is there.
+            may_come = any(isinstance(e, TimeoutError | _Leaderless) for e in failures.values())
+            if not may_come or time.monotonic() > deadline:
+                raise self._unreachable(failures) from next(iter(failures.values()))
             time.sleep(_POLL_S)
+
+    def _unreachable(self, failures: Mapping[str, Exception], help: str = _HELP) -> Unreachable:
+        what = "does not answer"
+        if any(isinstance(error, _Leaderless) for error in failures.values()):
+            what = "has no job manager that leads"
+            help = "look at the job managers' logs, and at ZooKeeper's"
+        if len(self._addresses) == 1:
+            reasons = str(next(iter(failures.values())))
+        else:
+            reasons = "; ".join(f"{address}: {error}" for address, error in failures.items())
+        return Unreachable(f"Flink at {self.url} {what}: {reasons}", help=help)
+
+
+class _Leaderless(Exception):
+    """A job manager answered that none leads."""
+
+
+def _answer(address: str, method: str, path: str, body: Mapping[str, object] | None) -> Any:
+    """What the job manager answers. Raises Refused, _Leaderless, or what urllib does."""
+    request = urllib.request.Request(
+        address + path,
+        data=None if body is None else json.dumps(body).encode(),
+        method=method,
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            return json.loads(answer.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        reason = _reason(error)
+        if error.code == _LEADERLESS:
+            raise _Leaderless(reason) from error
+        raise Refused(f"Flink at {address} refused {method} {path}: {reason}") from error
+
+
+def _is_unheard(error: Exception) -> bool:
+    """Whether the question can't have had an effect: it was not sent, or nobody leads."""
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, ConnectionRefusedError | socket.gaierror | _Leaderless)
+
+
+def _addresses(url: str) -> list[str]:
+    found = [address.strip().rstrip("/") for address in url.split(",")]
+    for address in found:
+        if not _ADDRESS.fullmatch(address):
+            raise UsageError(
+                f'FLINK_REST says "{url}", and "{address}" is no address of a job manager',
+                help="write http://host:8081, or several with commas between them",
+            )
+    return list(dict.fromkeys(found))
 
 
 def _numbers(metrics: list[dict[str, Any]]) -> dict[str, float]:

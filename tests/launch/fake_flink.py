@@ -19,26 +19,27 @@ _RECORDED = Path(__file__).parent / "recorded_flink.json"
 class FakeFlink:
     """Answers what was recorded; a test may change `answers`, by path.
 
-    `status` other than 200 is answered to all; `hangs`: a request gets no answer. `asked` is the
-    method and path of each. The count of messages grows from one look at it to the next.
+    `then` is what befalls the next requests, one each: a status, or "silence" for no answer at
+    all. `asked` is the method and path of each. The count of messages grows from look to look.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = json.loads(_RECORDED.read_text())
-        self.status = 200
-        self.hangs = False
+        self.then: list[int | str] = []
         self.asked: list[str] = []
-        self._goes_on = threading.Event()
+        self._is_closed = threading.Event()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 fake.asked.append(f"{self.command} {urlsplit(self.path).path}")
-                if fake.hangs:
-                    fake._goes_on.wait()
+                self.rfile.read(int(self.headers["Content-Length"] or 0))
+                fate = fake.then.pop(0) if fake.then else 200
+                if fate == "silence":
+                    fake._is_closed.wait()
                     return
                 found = fake._answer(self.path)
-                status = 404 if found is None else fake.status
+                status = 404 if found is None else int(fate)
                 self.send_response(status)
                 self.end_headers()
                 body = found if status == 200 else {"errors": [f"status {status}"]}
@@ -67,7 +68,7 @@ class FakeFlink:
 
     def close(self) -> None:
         """From now on connections are refused."""
-        self._goes_on.set()
+        self._is_closed.set()
         self.server.shutdown()
         self.server.server_close()
 

@@ -79,12 +79,14 @@ class Flink(Component):
 
     @property
     def rest(self) -> str:
+        """The first job manager's."""
         return f"http://{ports.HOST}:{self.port}"
 
     @property
     def address(self) -> dict[str, str]:
+        """`rest`: of all job managers, with commas between them."""
         return {
-            "rest": self.rest,
+            "rest": ",".join(f"http://{ports.HOST}:{port}" for port in self._ports.rest),
             "job_endpoint": f"{ports.HOST}:{self._ports.job}",
             "artifact_endpoint": f"{ports.HOST}:{self._ports.artifact}",
             "worker_pool": f"{ports.HOST}:{self._ports.worker_pool}",

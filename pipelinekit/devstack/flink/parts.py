@@ -83,13 +83,15 @@ class Part(Service):
             "state.savepoints.dir": (self.folder.parent / "savepoints").as_uri(),
             "io.tmp.dirs": str(temporary),
             "web.tmpdir": str(temporary),
-            **settings.coming_back(
-                f"{ports.HOST}:{self.cluster.zookeeper}",
-                (self.folder.parent / JOBS_FOLDER).as_uri(),
-            ),
+            **self._coming_back(),
         }
         settings.write(conf, common | values)
         return conf
+
+    def _coming_back(self) -> dict[str, str]:
+        return settings.coming_back(
+            f"{ports.HOST}:{self.cluster.zookeeper}", (self.folder.parent / JOBS_FOLDER).as_uri()
+        )
 
 
 class ZooKeeper(Part):
@@ -192,7 +194,16 @@ class JobServer(Part):
             "--expansion-port=0",  # it can't be left out; any free one
             "--artifacts-dir",  # in one word with its value it takes no space
             str(self.folder / "artifacts"),
+            *self._to_the_leader(),
         ]
+
+    def _to_the_leader(self) -> list[str]:
+        """With standby job managers, jobs go to the one that ZooKeeper says leads."""
+        if len(self.cluster.rest) == 1:
+            return []
+        client = self.folder / "client"
+        settings.write_client(client, self._coming_back())
+        return [f"--flink-conf-dir={client}"]
 
     def is_answering(self) -> bool:
         return _accepts(self.cluster.artifact) and _accepts(self.cluster.job)

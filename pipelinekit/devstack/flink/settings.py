@@ -122,6 +122,12 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
     (folder / "log4j2.properties").write_text(_LOGGING)
 
 
+def write_client(folder: Path, values: Mapping[str, str]) -> None:
+    """A configuration folder for a client: it becomes part of each job, so the values alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text("".join(f'{k}: "{v}"\n' for k, v in values.items()))
+
+
 def coming_back(quorum: str, storage: str) -> dict[str, str]:
     """The options that make a job manager go on with the jobs of the one before it."""
     return {

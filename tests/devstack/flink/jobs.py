@@ -5,10 +5,8 @@ Workers import this module by name, so that it knows no pytest.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,8 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Duration
 
 from pipelinekit.devstack.flink import Flink
+from pipelinekit.errors import Refused
+from pipelinekit.launch.flink_rest import FlinkRest
 
 T = TypeVar("T")
 
@@ -104,11 +104,7 @@ class Job:
         return int(latest["state_size"]) if latest else 0
 
     def cancel(self) -> None:
-        request = urllib.request.Request(
-            f"{self.flink.rest}/jobs/{self.id}?mode=cancel", method="PATCH"
-        )
-        with urllib.request.urlopen(request, timeout=10):
-            pass
+        FlinkRest(self.flink.address["rest"]).cancel(self.id)
 
     def ask(self, path: str) -> Any:
         return ask(self.flink, f"/jobs/{self.id}{path}")
@@ -154,13 +150,11 @@ def running_job(
 def ask(flink: Flink, path: str) -> Any:
     """The answer in JSON; a job that initialises gives errors for a while."""
 
+    rest = FlinkRest(flink.address["rest"])
+
     def answer() -> Any:
-        try:
-            with urllib.request.urlopen(f"{flink.rest}{path}", timeout=10) as body:
-                return json.load(body)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return None
+        with contextlib.suppress(Refused):
+            return rest._ask("GET", path)
 
     return wait_for(answer, f"an answer to {path}", 10)
 

@@ -15,6 +15,7 @@ pytest.importorskip("apache_beam")
 
 from pipelinekit.devstack.flink import Flink, running_flink
 from pipelinekit.devstack.flink.rest import answer
+from pipelinekit.launch.flink import FlinkRest, status
 from tests.devstack.flink.jobs import count_up, running_job, wait_for
 
 pytestmark = pytest.mark.flink
@@ -95,8 +96,13 @@ def test_a_job_goes_on_with_the_standby_while_the_killed_job_manager_stays_dead(
             standby = flink.parts["jobmanager-2"].port
             wait_for(lambda: deployed_at_ms(standby, job.id) > killed_ms, "the standby's turn")
             wait_for(lambda: set(lines(out)) == set(expected(*elements)), "all output")
-            assert "jobmanager" not in flink.pids
-            flink.start(lambda line: None)
+            # What the verbs do: the first address they know answers no more.
+            fares = status(FlinkRest(flink.address["rest"]), job.id)
+            assert fares.state in ("RUNNING", "FINISHED")
+        with running_job(flink, "submitted-then", count_up([("b", 5, 10)], tmp_path / "then")):
+            wait_for(lambda: len(lines(tmp_path / "then")) == 5, "output of the next job")
+        assert "jobmanager" not in flink.pids
+        flink.start(lambda line: None)
 
     assert Counter(lines(out))[str(("a", 0))] == 1
 

@@ -40,32 +40,80 @@ def manifests() -> list[dict[str, Any]]:
     return objects(texts["kubernetes/user_events.yaml"])
 
 
+def of(manifests: list[dict[str, Any]], kind: str, part: str) -> dict[str, Any]:
+    """The object of the kind that belongs to a part of the cluster."""
+    name = f"pipelinekit-user-events-{part}"
+    [found] = [o for o in manifests if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    return found
+
+
 def test_kubernetes_takes_every_object(manifests: list[dict[str, Any]]) -> None:
     assert [o["kind"] for o in manifests] == [
-        "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "Deployment",
+        "ConfigMap", "ServiceAccount", "Role", "RoleBinding",
+        "Service", "Deployment", "Service", "Deployment", "Deployment",
     ]  # fmt: skip
     for found in manifests:
         kubernetes_validate.validate(found, "1.30", strict=True)
 
 
-def test_selectors_find_their_pods_and_the_service_its_ports(
+def test_the_schemas_refuse_what_is_no_number_of_replicas_and_no_field(
     manifests: list[dict[str, Any]],
 ) -> None:
-    service, *deployments = manifests[4:]
-    for deployment in deployments:
-        wanted = deployment["spec"]["selector"]["matchLabels"]
-        assert wanted.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
-    pod = deployments[0]["spec"]["template"]
-    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    managers = of(manifests, "Deployment", "jobmanager")
+    for wrong in ({"replicas": "2"}, {"replica": 2}):
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(
+                managers | {"spec": managers["spec"] | wrong}, "1.30", strict=True
+            )
+
+
+@pytest.mark.parametrize("part", ["jobmanager", "jobserver"])
+def test_selectors_find_their_pods_and_services_their_ports(
+    manifests: list[dict[str, Any]], part: str
+) -> None:
+    service, deployment = of(manifests, "Service", part), of(manifests, "Deployment", part)
+    pod = deployment["spec"]["template"]
+    wanted = deployment["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["selector"] == wanted
     opened = {p["containerPort"] for c in pod["spec"]["containers"] for p in c["ports"]}
-    assert {p["port"] for p in service["spec"]["ports"]} - {6124} <= opened | {6124}
+    assert {p["port"] for p in service["spec"]["ports"]} <= opened
+
+
+def test_a_second_job_manager_stands_by_under_an_address_of_its_own(
+    manifests: list[dict[str, Any]],
+) -> None:
+    managers = of(manifests, "Deployment", "jobmanager")["spec"]
+    assert managers["replicas"] == 2
+    [flink] = managers["template"]["spec"]["containers"]
+    # Where task managers find it is the pod's own address: the service has those of both.
+    assert flink["args"][:2] == ["jobmanager", "$(POD_IP)"]
+    address = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in flink["env"]}
+    assert address["POD_IP"] == "status.podIP"
+    [spread] = managers["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == managers["selector"]
+
+
+def test_there_is_one_job_server_and_it_hands_jobs_to_the_service_of_both(
+    manifests: list[dict[str, Any]],
+) -> None:
+    server = of(manifests, "Deployment", "jobserver")["spec"]
+    assert server["replicas"] == 1  # a submission speaks to it twice
+    [container] = server["template"]["spec"]["containers"]
+    [master] = [a for a in container["args"] if a.startswith("--flink-master=")]
+    host, _, port = master.removeprefix("--flink-master=").partition(":")
+    service = of(manifests, "Service", "jobmanager")
+    assert host == service["metadata"]["name"]
+    assert int(port) in {p["port"] for p in service["spec"]["ports"] if p["name"] == "rest"}
 
 
 def test_there_is_a_spare_task_manager_and_workers_get_the_secrets(
     manifests: list[dict[str, Any]],
 ) -> None:
-    managers = manifests[6]["spec"]
+    managers = of(manifests, "Deployment", "taskmanager")["spec"]
     assert managers["replicas"] == 4
+    labels = managers["template"]["metadata"]["labels"]
+    assert managers["selector"]["matchLabels"].items() <= labels.items()
     workers = managers["template"]["spec"]["containers"][1]
     assert [e["name"] for e in workers["env"]] == ["CH_PASSWORD"]
     assert "password" not in str(manifests).lower().replace("ch_password", "")
@@ -80,7 +128,7 @@ def test_the_cluster_keeps_checkpoints_where_it_is_told(manifests: list[dict[str
 def test_a_job_manager_finds_its_jobs_again_in_config_maps_that_its_account_may_write(
     manifests: list[dict[str, Any]],
 ) -> None:
-    config, account, role, binding, _, *deployments = manifests
+    config, account, role, binding, *_ = manifests
     options = YAML(typ="safe").load(config["data"]["config.yaml"])
     assert options["high-availability.type"] == "kubernetes"
     assert options["high-availability.storageDir"] == "s3://bucket/checkpoints/jobs"
@@ -90,14 +138,12 @@ def test_a_job_manager_finds_its_jobs_again_in_config_maps_that_its_account_may_
     name = account["metadata"]["name"]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name}]
-    for deployment in deployments:
-        pod = deployment["spec"]["template"]["spec"]
+    for part in ("jobmanager", "taskmanager"):
+        pod = of(manifests, "Deployment", part)["spec"]["template"]["spec"]
         assert pod["serviceAccountName"] == name
         flink = pod["containers"][0]
         assert {e["name"] for e in flink["env"]} >= {"POD_NAMESPACE"}
         assert "kubernetes.namespace=$(POD_NAMESPACE)" in flink["args"]
-    # Where the others find it is the pod's own address, not the service's.
-    assert deployments[0]["spec"]["template"]["spec"]["containers"][0]["args"][1] == "$(POD_IP)"
 
 
 def test_plan_and_ddl_lie_beside_the_job() -> None:

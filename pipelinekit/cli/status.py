@@ -17,6 +17,7 @@ from pipelinekit.cli.render import counted
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pipelinekit.launch.deployment import Deployment
     from pipelinekit.launch.flink import FlinkStatus
 
 
@@ -39,23 +40,31 @@ def status(jobs: tuple[str, ...], environment: str, state: Path | None, style: s
     if not names:
         raise UsageError("no job was submitted yet", help="submit one: pipelinekit submit DIR")
     rest = FlinkRest(flink_cluster(variables, environment, state).rest)
-    found = {}
+    found = []
     for name in names:
-        job = flink_job(rest, record_of(state, name))
-        found[name] = (job, flink.status(rest, job))
+        record = record_of(state, name)
+        job = flink_job(rest, record)
+        found.append((record, job, flink.status(rest, job)))
     if style == "json":
-        click.echo(json.dumps({n: {"id": j, **asdict(fares)} for n, (j, fares) in found.items()}))
+        click.echo(json.dumps({r.job: _values(r, job, fares) for r, job, fares in found}))
     else:
-        for name, (job, fares) in found.items():
-            click.echo(_text(name, job, fares))
-    return 0 if all(fares.state == "RUNNING" for _, fares in found.values()) else 1
+        for record, job, fares in found:
+            click.echo(_text(record, job, fares))
+    return 0 if all(fares.state == "RUNNING" for _, _, fares in found) else 1
 
 
-def _text(name: str, job: str, fares: FlinkStatus) -> str:
+def _values(record: Deployment, job: str, fares: FlinkStatus) -> dict[str, object]:
+    return {"id": job, "submitted_at_ms": record.submitted_at_ms, **asdict(fares)}
+
+
+def _text(record: Deployment, job: str, fares: FlinkStatus) -> str:
+    restarts = counted(fares.restarts, "restart")
     rows = [
         ("state", fares.state),
         ("Flink's id", job),
-        ("running for", f"{fares.running_ms // 1000} s, {fares.restarts} restarts"),
+        ("submitted", _time(record.submitted_at_ms)),
+        # Much later than the submission where a job manager took it over since.
+        ("running since", f"{_time(fares.since_ms)}: {fares.running_ms // 1000} s, {restarts}"),
         ("watermark", _time(fares.watermark_ms)),
         ("messages", _count(fares.messages) + _per_second(fares.messages_per_second)),
         ("lag", f"{_count(fares.lag)} messages"),
@@ -66,7 +75,7 @@ def _text(name: str, job: str, fares: FlinkStatus) -> str:
     ]
     if fares.last_error is not None:
         rows.append(("last error", fares.last_error))
-    return "\n".join([name, *(f"  {what:<16} {value}" for what, value in rows)])
+    return "\n".join([record.job, *(f"  {what:<16} {value}" for what, value in rows)])
 
 
 def _losses(fares: FlinkStatus) -> Iterator[tuple[str, str]]:

@@ -46,11 +46,13 @@ class FlinkCluster:
 class FlinkStatus:
     """A job as the cluster sees it. Times in ms, sizes in bytes; None where it doesn't say.
 
-    What counts messages, rows, windows or events counts from the last restart on; Flink has a
-    counter once it was above 0.
+    `since_ms` is when the job manager that leads took the job: `running_ms` and `restarts` count
+    from there, and what was before only the dead one knew. Messages, rows, windows and events are
+    counted from the last restart on; Flink has a counter once it was above 0.
     """
 
     state: str
+    since_ms: int
     running_ms: int
     restarts: int
     watermark_ms: int | None
@@ -158,6 +160,7 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
     restarts = rest.job_metrics(job, "numRestarts").get("numRestarts", 0)
     return FlinkStatus(
         state=_state(found),
+        since_ms=int(found["start-time"]),
         running_ms=int(found["duration"]),
         restarts=int(restarts),
         watermark_ms=None if panes is None else rest.watermark_ms(job, panes),

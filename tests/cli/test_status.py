@@ -27,11 +27,13 @@ def flink() -> Iterator[FakeFlink]:
         yield fake
 
 
+SUBMITTED_AT_MS = 1_795_902_862_799  # five seconds before the recorded job's start
+
+
 def status(flink: FakeFlink, folder: Path, *options: str) -> Result:
     """The verb, on a job that was submitted to the cluster."""
-    submitted_at_ms = flink.answers[f"/jobs/{JOB}"]["start-time"] - 5_000
     record = Deployment(
-        "clicks", "flink", JOB, submitted_at_ms, 1, 1, 2, "", {}, fresh(PLAN, 0), PLAN
+        "clicks", "flink", JOB, SUBMITTED_AT_MS, 1, 1, 2, "", {}, fresh(PLAN, 0), PLAN
     )
     deployment.save(folder, record)
     names = ("JOB_ENDPOINT", "ARTIFACT_ENDPOINT", "WORKER_POOL", "CHECKPOINTS")
@@ -82,5 +84,19 @@ def test_json_has_the_counts_always_null_where_flink_has_none(
     done = status(flink, tmp_path, "--format", "json")
 
     found = json.loads(done.stdout)["clicks"]
+    assert (found["submitted_at_ms"], found["since_ms"]) == (SUBMITTED_AT_MS, 1_795_902_867_799)
     assert (found["overflowed_rows"], found["overflowed_windows"]) == (0, 3)
     assert found["orphan_events"] is None
+
+
+def test_a_job_that_was_taken_over_shows_since_when_its_restarts_are_counted(
+    flink: FakeFlink, tmp_path: Path
+) -> None:
+    taken_over_ms = flink.answers[f"/jobs/{JOB}"]["start-time"] + 3_600_000
+    before = lines(status(flink, tmp_path))
+    flink.answers[f"/jobs/{JOB}"] |= {"start-time": taken_over_ms, "duration": 7_000}
+    after = lines(status(flink, tmp_path))
+
+    assert before["submitted"] == after["submitted"] == "2026-11-28 21:54:22 UTC"
+    assert before["running since"] == "2026-11-28 21:54:27 UTC: 52 s, 0 restarts"
+    assert after["running since"] == "2026-11-28 22:54:27 UTC: 7 s, 0 restarts"

@@ -20,6 +20,7 @@ def test_status_is_what_the_stages_of_the_job_count(flink: FakeFlink) -> None:
     found = status(FlinkRest(flink.url), JOB)
 
     assert (found.state, found.running_ms, found.restarts) == ("RUNNING", 52_868, 0)
+    assert found.since_ms == 1_795_902_867_799
     assert found.watermark_ms == 1_795_902_918_018
     assert found.messages > 17_666
     assert found.messages_per_second > 0

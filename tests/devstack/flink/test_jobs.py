@@ -99,6 +99,7 @@ def test_a_job_goes_on_with_the_standby_while_the_killed_job_manager_stays_dead(
             # What the verbs do: the first address they know answers no more.
             fares = status(FlinkRest(flink.address["rest"]), job.id)
             assert fares.state in ("RUNNING", "FINISHED")
+            assert fares.since_ms > killed_ms
         with running_job(flink, "submitted-then", count_up([("b", 5, 10)], tmp_path / "then")):
             wait_for(lambda: len(lines(tmp_path / "then")) == 5, "output of the next job")
         assert "jobmanager" not in flink.pids

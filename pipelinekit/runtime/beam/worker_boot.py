@@ -37,6 +37,8 @@ def main() -> int:
         format="%(asctime)s worker %(process)d %(levelname)s %(name)s: %(message)s",
         level=logging.ERROR,  # while importing: Beam warns of optional packages
     )
+    # A worker is one slot's share of a machine, and its columns are short.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     for module in WARM:
         with contextlib.suppress(ModuleNotFoundError):  # a worker that needs it says so itself
             importlib.import_module(module)

@@ -29,7 +29,7 @@ class BeamJob:
     epoch: int = 1
     stop_at: Mapping[int, int] | None = None
     metrics: Mapping[str, MetricState] = field(default_factory=dict)
-    behind_ms: int = 200  # how long a slice may be when behind
+    behind_ms: int = 500  # how long a slice may be when behind
     run: str = field(default_factory=lambda: secrets.token_hex(8))  # names this submission
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipelinekit.engine.ledger import Ledger
 from pipelinekit.errors import Unreachable
 from pipelinekit.runtime.beam.blobs import encode_partials
 from pipelinekit.runtime.beam.job import BeamJob
+from pipelinekit.runtime.beam.read_ahead import ReadAhead, Taken
 from pipelinekit.runtime.beam.restriction import (
     ShardRestriction,
     ShardRestrictionCoder,
@@ -38,8 +39,6 @@ from pipelinekit.runtime.reading import ReadSettings, ShardRead, Step, alignment
 
 DEAD_LETTERS = "dead_letters"
 LEDGER = "ledger"
-POLL_MESSAGES_MAX = 10_000
-_EMPTY_WAIT_MS = 100  # a slice without messages: checkpoints wait for it
 _LOOK_EVERY_MS = 10_000  # for new partitions
 _LEDGER_EVERY_MS = 1_000
 _TOKEN_BITS = 63
@@ -52,13 +51,15 @@ class _Open:
     shard: int
     token: int
     source: Any
-    read: ShardRead
+    ahead: ReadAhead
     ledger: Ledger
+    partitions: Mapping[int, PartitionTime]
+    lag: int | None = None
     ledger_due_ms: int = 0
     look_due_ms: int = 0
 
     def close(self) -> None:
-        self.read.reader.close()
+        self.ahead.close()
         self.source.close()
 
 
@@ -127,21 +128,21 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         opened = self._take(tracker.current_restriction())
         gathered = _Gathered()
         is_done = False
-        for step, claim in self._steps(opened, tracker.current_restriction()):
+        for taken, claim in self._steps(opened, tracker.current_restriction()):
             if not tracker.try_claim(claim):
                 opened.close()  # it stands beyond the claim
                 yield from self._outputs(gathered)
                 return
             opened.token = claim.token
             is_done = claim.is_done
-            self._gather(gathered, step)
+            self._gather(gathered, taken.step)
         now_ms = SystemClock().now_ms()
         if is_done or now_ms >= opened.ledger_due_ms:
             opened.ledger_due_ms = now_ms + _LEDGER_EVERY_MS
             yield beam.pvalue.TaggedOutput(LEDGER, self._entries(opened))
         yield from self._outputs(gathered)
-        if (lag := opened.read.reader.lag()) is not None:
-            Metrics.gauge("pipelinekit", f"lag_{element}").set(lag)
+        if opened.lag is not None:
+            Metrics.gauge("pipelinekit", f"lag_{element}").set(opened.lag)
         if is_done:
             opened.close()
             return
@@ -151,8 +152,8 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 
     def _steps(
         self, opened: _Open, restriction: ShardRestriction
-    ) -> Iterator[tuple[Step, ShardRestriction]]:
-        """Polls and where each leaves the shard: one when caught up, more when behind."""
+    ) -> Iterator[tuple[Taken, ShardRestriction]]:
+        """Steps and where each leaves the shard: one when caught up, more when behind."""
         until = time.monotonic() + self._job.behind_ms / 1000
         # The state is the job's of now from its first claim on.
         restriction = replace(
@@ -162,22 +163,20 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         )
         while True:
             self._add_partitions(opened)
-            step = opened.read.step(POLL_MESSAGES_MAX, _EMPTY_WAIT_MS)
-            if step.slice is not None:
-                opened.ledger.add(step.slice.counts)
-            is_done = opened.read.is_done
+            taken = opened.ahead.step()
+            if taken.step.slice is not None:
+                opened.ledger.add(taken.step.slice.counts)
+            opened.partitions, opened.lag = taken.partitions, taken.lag
             restriction = replace(
                 restriction,
-                partitions=dict(opened.read.time.partitions),
-                published_ms=opened.read.time.published_ms,
+                partitions=taken.partitions,
+                published_ms=taken.published_ms,
                 ledger=Ledger(dict(opened.ledger.counts), dict(opened.ledger.metric_base)),
                 token=secrets.randbits(_TOKEN_BITS),
-                is_done=is_done,
+                is_done=taken.is_done,
             )
-            yield step, restriction
-            opened.read.rest()
-            full = step.slice is not None and step.slice.messages >= POLL_MESSAGES_MAX // 4
-            if is_done or not full or time.monotonic() >= until:
+            yield taken, restriction
+            if taken.is_done or not taken.is_full or time.monotonic() >= until:
                 return
 
     def _gather(self, gathered: _Gathered, step: Step) -> None:
@@ -202,7 +201,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
 
     def _entries(self, opened: _Open) -> list[LedgerEntry]:
         plan = self._job.plan
-        offsets = {p: t.next_offset for p, t in opened.read.time.partitions.items()}
+        offsets = {p: t.next_offset for p, t in opened.partitions.items()}
         return opened.ledger.entries(
             plan.job,
             plan.source.name,
@@ -240,7 +239,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
             ReadSettings(alignment_ms(plan), source.log_append_time(), job.stop_at),
             SystemClock(),
         )  # fmt: skip
-        return _Open(restriction.shard, restriction.token, source, read, ledger)
+        return _Open(restriction.shard, restriction.token, source, ReadAhead(read), ledger, times)
 
     def _add_partitions(self, opened: _Open) -> None:
         now_ms = SystemClock().now_ms()
@@ -254,10 +253,10 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         new = {
             p: 0
             for p in there
-            if p % self._job.shards == opened.shard and p not in opened.read.time.partitions
+            if p % self._job.shards == opened.shard and p not in opened.partitions
         }
         if new:
-            opened.read.add(new)
+            opened.ahead.add(new)
 
 
 def bucket_key(bucket: int) -> bytes:

@@ -217,6 +217,13 @@ def commands_in(page: Path) -> Iterator[tuple[str, list[str]]]:
             yield verb, words.split()
 
 
+def test_the_list_of_decisions_has_each_under_its_title() -> None:
+    listed = (ROOT / "docs/README.md").read_text()
+    for page in sorted((ROOT / "docs/decisions").glob("0*.md")):
+        title = page.read_text().splitlines()[0].removeprefix("# ")
+        assert f"- [{title}](decisions/{page.name})" in listed
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_verbs_and_options_that_are_named_exist(page: Path) -> None:
     context = click.Context(cli)

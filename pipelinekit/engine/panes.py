@@ -210,9 +210,9 @@ class PaneStore:
 
     @property
     def held_rows(self) -> int:
-        """Rows in state, without emptied ones."""
+        """Rows in state, without emptied ones; those that only count late events are among them."""
         return sum(
-            int(np.count_nonzero(pane.events[: len(pane)]))
+            int(np.count_nonzero(pane.events[: len(pane)] | pane.late[: len(pane)]))
             for grain in self._all_grains()
             for pane in grain.held()
         )

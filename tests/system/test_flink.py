@@ -355,10 +355,23 @@ def test_a_submission_killed_in_the_middle_leaves_a_job_that_the_verbs_find(job:
     job.wait_until_read()
     _restart_the_job_manager_until_it_listens(job)
     assert [j["state"] for j in job.rest.jobs()]  # waits for it to lead
-    job.verb("status")
+    _until_status_is_good(job)
     job.verb("stop", "--savepoint")
     job.submit()  # goes on from there
     job.assert_equals(recount(job.kafka, job.topic))
+
+
+def _until_status_is_good(job: FlinkJob) -> None:
+    """`status` exits with 1 while the job's tasks are not all up again."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            job.verb("status")
+            return
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _restart_the_job_manager_until_it_listens(job: FlinkJob) -> None:

@@ -132,7 +132,7 @@ class FlinkRest:
                     self._addresses.remove(address)
                     self._addresses.insert(0, address)
                     return answer
-            # What a timeout is of else, is of a connection: nobody is there.
+            # Any other failure means that nobody is there.
             may_come = any(isinstance(e, TimeoutError | _Leaderless) for e in failures.values())
             if not may_come or time.monotonic() > deadline:
                 raise self._unreachable(failures) from next(iter(failures.values()))

@@ -88,12 +88,15 @@ class ShardRead:
         self._align(now_ms)
 
     def add(self, positions: Mapping[int, int]) -> None:
-        """Also read these partitions, from these offsets."""
+        """Also read these partitions, from these offsets; those that are read go on as they do."""
+        new = {p: o for p, o in positions.items() if p not in self.time.partitions}
+        if not new:
+            return
         # A new partition starts at the shard's watermark: it can't hold it back.
         start = self.time.published_ms
-        for partition, offset in positions.items():
+        for partition, offset in new.items():
             self.time.partitions[partition] = PartitionTime(offset, watermark_ms=start)
-        self.reader.add(positions)
+        self.reader.add(new)
 
     @property
     def is_at_end(self) -> bool:

@@ -76,7 +76,8 @@ class ReadAhead:
     def add(self, positions: Mapping[int, int]) -> None:
         """Also read these partitions from these offsets, from the next step taken on.
 
-        Those that are read already are left alone: what `step` gave last may not show them yet.
+        What `step` gave last may not show those yet that were added before; adding them again is
+        harmless.
         """
         self._added.put(positions)
 
@@ -107,9 +108,7 @@ class ReadAhead:
 
     def _take(self) -> Taken:
         while not self._added.empty():
-            known = self.read.time.partitions
-            if new := {p: o for p, o in self._added.get().items() if p not in known}:
-                self.read.add(new)
+            self.read.add(self._added.get())
         step = self.read.step(POLL_MESSAGES_MAX, _EMPTY_WAIT_MS)
         taken = Taken(
             step,

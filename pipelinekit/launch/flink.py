@@ -151,12 +151,12 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
     checkpoints = rest.checkpoints(job)
     last = (checkpoints.get("latest") or {}).get("completed")
     errors = rest.exceptions(job)
-    messages = None if read is None else rest.counters(job, read, r"\.pipelinekit_messages")
 
     def count(vertex: str | None, counter: str) -> int | None:
         total = vertex and rest.counters(job, vertex, rf"\.pipelinekit_{counter}")
         return int(total) if isinstance(total, float) else None
 
+    messages = count(read, "messages")
     restarts = rest.job_metrics(job, "numRestarts").get("numRestarts", 0)
     return FlinkStatus(
         state=_state(found),
@@ -164,7 +164,7 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
         running_ms=int(found["duration"]),
         restarts=int(restarts),
         watermark_ms=None if panes is None else rest.watermark_ms(job, panes),
-        messages=None if messages is None else int(messages),
+        messages=messages,
         messages_per_second=_rate(rest, job, read, messages),
         lag=count(read, r"lag_\d+"),
         dead_letters=count(read, "dead_letters"),

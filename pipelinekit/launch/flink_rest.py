@@ -132,7 +132,8 @@ class FlinkRest:
                     self._addresses.remove(address)
                     self._addresses.insert(0, address)
                     return answer
-            # Any other failure means that nobody is there.
+            # Heard and not answered, or nobody leads yet. (urllib hides the timeout of a
+            # connection in an error of its own: nobody is there.)
             may_come = any(isinstance(e, TimeoutError | _Leaderless) for e in failures.values())
             if not may_come or time.monotonic() > deadline:
                 raise self._unreachable(failures) from next(iter(failures.values()))

@@ -113,6 +113,15 @@ class FlinkJob(Job):
         )
         return int(self.query(select)[0]["n"]) == ends
 
+    def wait_until_tasks_run(self, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            (tasks,) = (j["tasks"] for j in self.rest.jobs() if j["state"] not in ENDED)
+            if tasks["running"] == tasks["total"] > 0:
+                return
+            assert time.monotonic() < deadline, f"not all tasks run: {tasks}"
+            time.sleep(0.2)
+
     def wait_until_read(self, timeout_s: float = 120) -> None:
         deadline = time.monotonic() + timeout_s
         while not self.read_through():
@@ -355,23 +364,11 @@ def test_a_submission_killed_in_the_middle_leaves_a_job_that_the_verbs_find(job:
     job.wait_until_read()
     _restart_the_job_manager_until_it_listens(job)
     assert [j["state"] for j in job.rest.jobs()]  # waits for it to lead
-    _until_status_is_good(job)
+    job.wait_until_tasks_run()  # `status` exits with 1 before
+    job.verb("status")
     job.verb("stop", "--savepoint")
     job.submit()  # goes on from there
     job.assert_equals(recount(job.kafka, job.topic))
-
-
-def _until_status_is_good(job: FlinkJob) -> None:
-    """`status` exits with 1 while the job's tasks are not all up again."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            job.verb("status")
-            return
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 def _restart_the_job_manager_until_it_listens(job: FlinkJob) -> None:

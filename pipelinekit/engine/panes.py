@@ -109,18 +109,25 @@ class PaneStore:
         return min((at for grain in self._all_grains() for _, at in grain.waiting()), default=None)
 
     def flush(
-        self, now_ms: int, *, rows_max: int | None = None, everything: bool = False
+        self,
+        now_ms: int,
+        *,
+        due_by_ms: int | None = None,
+        rows_max: int | None = None,
+        everything: bool = False,
     ) -> list[Upserts]:
         """The changed rows that are due, at most `rows_max`, those that waited longest first.
 
-        What exceeds `rows_max` stays changed, in state, and is due at the next call.
+        With `due_by_ms` also those that are due by then. What exceeds `rows_max` stays changed, in
+        state, and is due at the next call.
         """
+        due_by_ms = now_ms if due_by_ms is None else due_by_ms
         waiting = sorted(
             (
                 (pane.dirty_since_ms or 0, number, pane, grain)
                 for number, grain in enumerate(self._all_grains())
                 for pane, at in grain.waiting()
-                if everything or at <= now_ms
+                if everything or at <= due_by_ms
             ),
             key=lambda item: item[:2],
         )

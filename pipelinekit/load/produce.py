@@ -57,7 +57,7 @@ def produce(
             "on_delivery": note_failure,
             "delivery.report.only.error": True,
             "bootstrap.servers": brokers,
-            "linger.ms": 5,
+            "linger.ms": 20,
             "compression.type": "lz4",
             "batch.num.messages": 10_000,
             "queue.buffering.max.messages": 1_000_000,

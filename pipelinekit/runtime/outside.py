@@ -57,11 +57,13 @@ def opened(plan: Plan, stop: threading.Event | None = None) -> Iterator[Outside]
         yield Outside(source, sinks, letters)
 
 
-def make_source(plan: SourcePlan) -> KafkaSource:
-    """The source, not yet asked for anything."""
+def make_source(plan: SourcePlan, linger_ms: int | None = None) -> KafkaSource:
+    """The source, not yet asked for anything. Its readers' polls are `linger_ms` apart."""
+    from pipelinekit.connectors.kafka.reader import ReadSettings
     from pipelinekit.connectors.kafka.source import KafkaSource
 
-    return KafkaSource(plan.brokers, plan.topic, security=_security(plan))
+    settings = ReadSettings() if linger_ms is None else ReadSettings(linger_ms=linger_ms)
+    return KafkaSource(plan.brokers, plan.topic, settings, security=_security(plan))
 
 
 def make_admin(plan: SourcePlan) -> KafkaAdmin:

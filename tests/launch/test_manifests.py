@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipelinekit.connectors.base import Budget
+from pipelinekit.devstack.flink.settings import JOBS
 from pipelinekit.launch.artifact import Artifact, Settings
 from pipelinekit.launch.manifests import secrets_of, texts_of
 from pipelinekit.plan.model import Plan, SinkPlan
@@ -105,6 +106,20 @@ def test_there_is_one_job_server_and_it_hands_jobs_to_the_service_of_both(
     service = of(manifests, "Service", "jobmanager")
     assert host == service["metadata"]["name"]
     assert int(port) in {p["port"] for p in service["spec"]["ports"] if p["name"] == "rest"}
+
+
+def test_the_job_server_says_of_each_job_what_the_local_one_says(
+    manifests: list[dict[str, Any]],
+) -> None:
+    server = of(manifests, "Deployment", "jobserver")["spec"]["template"]["spec"]
+    [container] = server["containers"]
+    [folder] = [a for a in container["args"] if a.startswith("--flink-conf-dir=")]
+    [mount] = container["volumeMounts"]
+    assert mount["mountPath"] == folder.removeprefix("--flink-conf-dir=") + "/config.yaml"
+    [volume] = server["volumes"]
+    assert mount["name"] == volume["name"]
+    assert volume["configMap"]["name"] == manifests[0]["metadata"]["name"]
+    assert YAML(typ="safe").load(manifests[0]["data"][mount["subPath"]]) == JOBS
 
 
 def test_there_is_a_spare_task_manager_and_workers_get_the_secrets(

@@ -194,16 +194,14 @@ class JobServer(Part):
             "--expansion-port=0",  # it can't be left out; any free one
             "--artifacts-dir",  # in one word with its value it takes no space
             str(self.folder / "artifacts"),
-            *self._to_the_leader(),
+            f"--flink-conf-dir={self._client()}",
         ]
 
-    def _to_the_leader(self) -> list[str]:
+    def _client(self) -> Path:
         """With standby job managers, jobs go to the one that ZooKeeper says leads."""
-        if len(self.cluster.rest) == 1:
-            return []
         client = self.folder / "client"
-        settings.write_client(client, self._coming_back())
-        return [f"--flink-conf-dir={client}"]
+        settings.write_client(client, self._coming_back() if len(self.cluster.rest) > 1 else {})
+        return client
 
     def is_answering(self) -> bool:
         return _accepts(self.cluster.artifact) and _accepts(self.cluster.job)

@@ -55,6 +55,9 @@ _CLUSTER = {
     ),
 }
 
+# A slice is a few large records: by default they wait up to 100 ms for a buffer to fill.
+JOBS = {"execution.buffer-timeout.interval": "0 ms"}
+
 _LOGGING = """\
 status = error
 appender.console.type = Console
@@ -123,9 +126,10 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
 
 
 def write_client(folder: Path, values: Mapping[str, str]) -> None:
-    """A configuration folder for a client: it becomes part of each job, so the values alone."""
+    """A configuration folder for a client: it becomes part of each job, so what jobs need alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text("".join(f'{k}: "{v}"\n' for k, v in values.items()))
+    options = {**JOBS, **values}
+    (folder / "config.yaml").write_text("".join(f'{k}: "{v}"\n' for k, v in options.items()))
 
 
 def coming_back(quorum: str, storage: str) -> dict[str, str]:

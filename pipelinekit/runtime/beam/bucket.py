@@ -139,9 +139,11 @@ class Bucket:
         if head.log_bytes > max(_LOG_BYTES_MIN, head.snapshot_bytes) or head.blobs > _LOG_BLOBS_MAX:
             self._compact(log)
 
-    def flush(self, now_ms: int, rows_max: int | None = None) -> Flush | None:
-        """The rows that are due; None if none is."""
-        upserts = self.store.flush(now_ms, rows_max=rows_max)
+    def flush(
+        self, now_ms: int, rows_max: int | None = None, due_by_ms: int | None = None
+    ) -> Flush | None:
+        """The rows that are due by `due_by_ms`, now unless given; None if none is."""
+        upserts = self.store.flush(now_ms, due_by_ms=due_by_ms, rows_max=rows_max)
         if self.store.next_due_ms() is None:
             self.head.flushed = self.head.blobs
         if not upserts:

@@ -11,6 +11,7 @@ from pipelinekit.plan.model import MetricPlan, Plan
 from pipelinekit.runtime.floors import MetricState
 
 TICK_MS = 50
+_PACE_MAX_MS = 100  # a slice that waits for messages keeps a checkpoint waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class BeamJob:
         The direct runner never waits for a real-time timer, and Flink fires none after the end.
         """
         return self.stop_at is not None
+
+    @property
+    def pace_ms(self) -> int:
+        """How far apart slices are when caught up: as far as flushes, so that none waits."""
+        return min(_PACE_MAX_MS, *(m.emit_early_ms for m in self.plan.metrics))
 
     def bounds(self, metric: MetricPlan) -> Bounds:
         state = self.metrics.get(metric.id)

@@ -21,7 +21,7 @@ class FlinkSettings:
     checkpoints: str
     parallelism: int = 1
     checkpoint_every_ms: int = 5_000
-    bundle_ms: int = 20
+    bundle_ms: int = 10
     state_cache_mb: int = 256
     savepoint: str | None = None
     is_bounded: bool = False  # ends when its source does

@@ -29,9 +29,9 @@ _BUCKETS: dict[tuple[str, bytes], Bucket] = {}
 class MergePanes(beam.DoFn):  # type: ignore[misc]
     """(bucket, partials) → flushes. In the global window, so that no runner drops anything.
 
-    Rows that are due leave with a slice that comes; where none does, by a real-time timer, at
-    multiples of TICK_MS so that the buckets' timers share a bundle. A watermark timer closes and
-    forgets. Names of state are part of a savepoint.
+    Rows leave with the slice that comes nearest to when they are due; where none comes, by a
+    real-time timer, at multiples of TICK_MS so that the buckets' timers share a bundle. A watermark
+    timer closes and forgets. Names of state are part of a savepoint.
     """
 
     LOG = BagStateSpec("log", BytesCoder())
@@ -62,8 +62,9 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         bucket.add(blob, log)
         rows = None
         now_ms = SystemClock().now_ms()
-        if not self._job.is_bounded and bucket.store.due(now_ms):
-            rows = bucket.flush(now_ms, self._rows_per_flush)
+        due_by_ms = now_ms + self._job.pace_ms // 2
+        if not self._job.is_bounded and bucket.store.due(due_by_ms):
+            rows = bucket.flush(now_ms, self._rows_per_flush, due_by_ms)
             if bucket.head.flush_at_ms is not None:
                 bucket.head.flush_at_ms = None
                 flush.clear()
@@ -126,7 +127,8 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         due = bucket.store.next_due_ms()
         is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
         if due is not None and not is_set:
-            due = max(due, SystemClock().now_ms())
+            # The slice that is nearest may come so much later.
+            due = max(due, SystemClock().now_ms()) + self._job.pace_ms // 2
             bucket.head.flush_at_ms = -(-due // TICK_MS) * TICK_MS
             flush.set(Timestamp(micros=bucket.head.flush_at_ms * 1000))
         deadline = bucket.store.next_deadline()

@@ -19,7 +19,7 @@ from pipelinekit.runtime.reading import ShardRead, Step
 # Behind, a step costs waits for other threads besides its work: in turns 10,000 messages gave
 # 160, 25,000 gave 190 and 50,000 gave 210 thousand events a second.
 POLL_MESSAGES_MAX = 50_000
-FULL_MESSAGES = 2_500  # a step of so many has more behind it
+FULL_MESSAGES = 10_000  # a step of so many has more behind it
 _EMPTY_WAIT_MS = 100  # a step without messages: checkpoints wait for it
 _AHEAD_MAX = 4  # steps that wait to be claimed
 _STOP_LOOK_S = 0.1

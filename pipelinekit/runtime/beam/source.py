@@ -230,7 +230,7 @@ class ReadShard(beam.DoFn, RestrictionProvider):  # type: ignore[misc]
         times = dict(restriction.partitions)
         if bound != restriction.out_of_orderness_ms:
             times = {p: t.rebased(bound) for p, t in times.items()}
-        source = make_source(plan.source)
+        source = make_source(plan.source, job.pace_ms)
         read = ShardRead(
             source.open({p: t.next_offset for p, t in times.items()}),
             Ingest(plan.source, plan.metrics, {m.id: job.bounds(m) for m in plan.metrics},

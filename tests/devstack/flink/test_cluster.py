@@ -43,6 +43,12 @@ def test_it_is_found_by_its_folder_with_the_same_ports_and_processes(flink) -> N
     assert (found.address, found.pids) == (flink.address, flink.pids)
 
 
+def test_jobs_are_told_not_to_hold_records_back_until_a_buffer_is_full(flink) -> None:
+    [told] = (flink.folder / "jobserver" / "client").iterdir()
+    assert told.read_text() == 'execution.buffer-timeout.interval: "0 ms"\n'
+    assert f"--flink-conf-dir={told.parent}" in psutil.Process(flink.pids["jobserver"]).cmdline()
+
+
 def test_metrics_of_each_process_are_there_for_prometheus(flink) -> None:
     for port in flink.parts["jobmanager"].cluster.metrics:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

@@ -67,3 +67,32 @@ def test_the_first_rows_leave_at_once_and_the_next_ones_early_after_them() -> No
 
     bucket.add(blob(plan, 2), Log())  # none left for a while
     assert bucket.store.due(NOW_MS + 10_000)
+
+
+def test_rows_leave_with_the_slice_that_is_nearest_to_when_they_are_due() -> None:
+    sink = SinkPlan("s", "memory", {"shared": True}, Budget(), "full")
+    metric = plans.metric("m", [plans.measure("n", "count()")])
+    metric = replace(metric, sinks=(sink.name,), emit_early_ms=200)
+    plan = Plan("events", "local", plans.source(), (metric,), (sink,))
+    schema = Schema(BeamJob(plan, {}, buckets=1))
+    bucket = Bucket(b"0000", schema, schema.store(), Head())
+    bucket.add(blob(plan, 0), Log())
+    assert bucket.flush(NOW_MS) is not None
+
+    bucket.add(blob(plan, 1), Log())
+    assert bucket.flush(NOW_MS + 140, due_by_ms=NOW_MS + 190) is None
+    assert bucket.flush(NOW_MS + 160, due_by_ms=NOW_MS + 210) is not None
+    bucket.add(blob(plan, 2), Log())
+    assert bucket.store.next_due_ms() == NOW_MS + 360  # after when they left, not were due
+
+
+@pytest.mark.parametrize(("early_ms", "pace_ms"), [(50, 50), (100, 100), (200, 100)])
+def test_slices_come_as_often_as_rows_leave_but_keep_no_checkpoint_waiting(
+    early_ms: int, pace_ms: int
+) -> None:
+    metrics = [
+        replace(plans.metric(name, [plans.measure("n", "count()")]), emit_early_ms=early)
+        for name, early in (("quick", early_ms), ("slow", 10_000))
+    ]
+    job = BeamJob(Plan("events", "local", plans.source(), tuple(metrics), ()), {})
+    assert job.pace_ms == pace_ms

@@ -64,6 +64,14 @@ class Stage:
             **{f"FLINK_{name.upper()}": value for name, value in addresses.items()},
         }
 
+    def change_metric(self, old: str, new: str) -> None:
+        """Replace a text in the metric's spec."""
+        metric = self.folder / "metrics/clicks.yaml"
+        text = metric.read_text()
+        if old not in text:
+            raise ValueError(f"{metric} has no {old!r}")
+        metric.write_text(text.replace(old, new))
+
     def verb(self, *words: str) -> str:
         done = subprocess.run(
             [*COMMAND, *words], cwd=self.folder, env=self.environment, capture_output=True,
@@ -97,8 +105,7 @@ class Stage:
 
 def latency(stage: Stage, rate: int, seconds: int) -> None:
     """Bots are counted too: the filter is taken out, so that every event shows."""
-    metric = stage.folder / "metrics/clicks.yaml"
-    metric.write_text(metric.read_text().replace("filter: not is_bot\n", ""))
+    stage.change_metric("filter: not is_bot\n", "")
     stage.verb("load", "--brokers", stage.kafka, "--topic", "events", "--count", "1")
     stage.submit()
     load = stage.load(rate)
@@ -231,8 +238,7 @@ def soak(stage: Stage, rate: int, minutes: float) -> None:
     """
     import psutil
 
-    metric = stage.folder / "metrics/clicks.yaml"
-    metric.write_text(metric.read_text().replace("allowed: 10m", "allowed: 1m"))
+    stage.change_metric("allowed: 10m", "allowed: 1m")
     stage.verb("load", "--brokers", stage.kafka, "--topic", "events", "--count", "1")
     stage.submit()
     load = stage.load(rate)

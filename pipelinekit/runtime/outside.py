@@ -62,7 +62,7 @@ def make_source(plan: SourcePlan, linger_ms: int | None = None) -> KafkaSource:
     from pipelinekit.connectors.kafka.reader import ReadSettings
     from pipelinekit.connectors.kafka.source import KafkaSource
 
-    settings = ReadSettings() if linger_ms is None else ReadSettings(linger_ms=linger_ms)
+    settings = None if linger_ms is None else ReadSettings(linger_ms=linger_ms)
     return KafkaSource(plan.brokers, plan.topic, settings, security=_security(plan))
 
 

@@ -198,7 +198,7 @@ class JobServer(Part):
         ]
 
     def _client(self) -> Path:
-        """With standby job managers, jobs go to the one that ZooKeeper says leads."""
+        """What jobs are told; with standby job managers also that they go to the one that leads."""
         client = self.folder / "client"
         settings.write_client(client, self._coming_back() if len(self.cluster.rest) > 1 else {})
         return client

@@ -42,9 +42,14 @@ class BeamJob:
         return self.stop_at is not None
 
     @property
+    def early_ms(self) -> int:
+        """The least `emit.early` of its metrics."""
+        return min(m.emit_early_ms for m in self.plan.metrics)
+
+    @property
     def pace_ms(self) -> int:
         """How far apart slices are when caught up: as far as flushes, so that none waits."""
-        return min(_PACE_MAX_MS, *(m.emit_early_ms for m in self.plan.metrics))
+        return min(_PACE_MAX_MS, self.early_ms)
 
     def bounds(self, metric: MetricPlan) -> Bounds:
         state = self.metrics.get(metric.id)

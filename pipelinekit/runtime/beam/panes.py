@@ -45,6 +45,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         self._orphans = Metrics.counter("pipelinekit", "orphan_events")
         self._overflows = Metrics.counter("pipelinekit", "overflowed_rows")
         self._rows_per_flush = _rows_per_flush(job)
+        self._nearest_ms = job.pace_ms // 2  # no other slice is nearer to what is due so soon
 
     def setup(self) -> None:
         sizes.install()
@@ -62,7 +63,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         bucket.add(blob, log)
         rows = None
         now_ms = SystemClock().now_ms()
-        due_by_ms = now_ms + self._job.pace_ms // 2
+        due_by_ms = now_ms + self._nearest_ms
         if not self._job.is_bounded and bucket.store.due(due_by_ms):
             rows = bucket.flush(now_ms, self._rows_per_flush, due_by_ms)
             if bucket.head.flush_at_ms is not None:
@@ -127,8 +128,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         due = bucket.store.next_due_ms()
         is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
         if due is not None and not is_set:
-            # The slice that is nearest may come so much later.
-            due = max(due, SystemClock().now_ms()) + self._job.pace_ms // 2
+            due = max(due, SystemClock().now_ms()) + self._nearest_ms
             bucket.head.flush_at_ms = -(-due // TICK_MS) * TICK_MS
             flush.set(Timestamp(micros=bucket.head.flush_at_ms * 1000))
         deadline = bucket.store.next_deadline()
@@ -143,5 +143,4 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
 def _rows_per_flush(job: BeamJob) -> int:
     """A bucket's share of what the sinks take in the time between two flushes."""
     budget = min((s.budget.rows_per_second for s in job.plan.sinks), default=2**31)
-    early_ms = min(m.emit_early_ms for m in job.plan.metrics)
-    return max(1, budget * early_ms // 1000 // job.buckets)
+    return max(1, budget * job.early_ms // 1000 // job.buckets)

@@ -9,7 +9,6 @@ asked for is imported, and other distributions are looked through only for what 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -18,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pipelinekit import codecs, measures
 
 if TYPE_CHECKING:
-    from pipelinekit.codecs.base import Decoder, FieldSpec
+    from pipelinekit.codecs.base import MakeDecoder
     from pipelinekit.measures.base import Measure
-
-    MakeDecoder = Callable[[Sequence[FieldSpec], str], Decoder]
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +27,11 @@ class FieldSpec:
     default: str | bool | int | float | None = None  # as the spec's scalar; None = no default
     unit: str = "ms"  # of a numeric timestamp: ms | s | us
 
+    @property
+    def is_required(self) -> bool:
+        """Whether a message without it is refused."""
+        return not self.optional and self.default is None
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
@@ -36,7 +41,7 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """`frame` has one row per good message, one column per field, types as in types.py.
+    """`frame` has one row per good message, a column for each wanted field, types as in types.py.
 
     `event_times_ms` is int64 and aligned with `frame`; `indices` gives each row's place in the
     input (int64, ascending), or None when every message is good.
@@ -49,6 +54,18 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """Configured for one source's used fields. Never raises on any bytes."""
+    """Configured for one source's fields. Never raises on any bytes."""
 
     def decode(self, values: Sequence[bytes | None], headers: Sequence[Headers]) -> Decoded: ...
+
+
+class MakeDecoder(Protocol):
+    def __call__(
+        self, fields: Sequence[FieldSpec], event_time: str, wanted: Collection[str] | None = None
+    ) -> Decoder:
+        """A decoder of the fields; `event_time` names the one (a timestamp) that times the event.
+
+        `wanted`: names of the fields whose columns are read, all if None. Columns of others may be
+        left out, but the same messages are refused; of one that has several faults any may be named.
+        """
+        ...

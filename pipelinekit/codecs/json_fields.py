@@ -57,14 +57,25 @@ class ColumnReader:
             filled = result.series.fill_null(_default(self.spec))
             return ColumnResult(filled, result.failures)
         missing = result.series.is_null().arg_true().to_list()
-        where = _where(self.spec)
-        failures = dict.fromkeys(missing, f'field "{self.spec.name}" is missing at {where}')
+        failures = dict.fromkeys(missing, self.missing)
         return ColumnResult(result.series, failures | result.failures)
+
+    @property
+    def missing(self) -> str:
+        """What is said of a message without the field."""
+        return f'field "{self.spec.name}" is missing at {_where(self.spec)}'
 
 
 def attribute_name(step: str) -> str:
     """A Python identifier for any JSON key, the same each time and different for each key."""
     return "f_" + step.encode("utf-8", "surrogatepass").hex()
+
+
+def is_checked_by_parsing(spec: FieldSpec) -> bool:
+    """Whether a struct alone can refuse all that the field's column would."""
+    if spec.type.kind not in (Kind.STRING, Kind.BOOL, Kind.FLOAT):
+        return False
+    return not spec.is_required or [len(path) for path in spec.paths] == [1]
 
 
 def wire_type(spec: FieldSpec) -> Any:

@@ -6,7 +6,7 @@ name for each distinct expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -140,3 +140,12 @@ def compile_metric(plan: MetricPlan, source: SourcePlan, columns: Columns) -> Co
         aggregations=tuple(aggregations),
         measures=measures,
     )
+
+
+def fields_read(metrics: Sequence[CompiledMetric], columns: Columns) -> frozenset[str]:
+    """Names of the source's fields that the metrics read, among names of other columns."""
+    read = {name for metric in metrics for name in metric.keys}
+    read.update(metric.filter for metric in metrics if metric.filter is not None)
+    for expression in [*columns.exprs.values(), *(a for m in metrics for a in m.aggregations)]:
+        read.update(expression.meta.root_names())
+    return frozenset(read)

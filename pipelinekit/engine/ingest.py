@@ -25,6 +25,7 @@ from pipelinekit.engine.compile import (
     Columns,
     CompiledMetric,
     compile_metric,
+    fields_read,
 )
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
 from pipelinekit.engine.placing import Bounds, Placed, Timed, place
@@ -87,9 +88,11 @@ class Ingest:
         buckets: int = 1,
     ) -> None:
         self._source = source
-        self._decoder = find_codec(source.format)(source.fields, source.event_time)
         self._columns = Columns()
         self._metrics = [compile_metric(m, source, self._columns) for m in metrics]
+        self._decoder = find_codec(source.format)(
+            source.fields, source.event_time, fields_read(self._metrics, self._columns)
+        )
         self._bounds = [bounds.get(m.id, Bounds()) for m in metrics]
         self._buckets = buckets
         self._windows = tuple({m.window: None for m in metrics})

@@ -85,7 +85,7 @@ def _field(
 
 
 def _is_required(field: FieldSpec | None) -> bool:
-    return field is not None and not field.optional and field.default is None
+    return field is not None and field.is_required
 
 
 def _whole(field: FieldSpec | None) -> str | None:

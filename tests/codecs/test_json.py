@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 
 import pytest
@@ -234,8 +235,6 @@ JSON_VALUES = st.recursive(
     )
 )
 def test_a_message_decodes_the_same_alone_and_among_others(objects: list[dict]) -> None:
-    import json
-
     values = [json.dumps({"t": NOON_MS, **o}).encode() for o in objects]
     one = decoder(FIELDS, "t")
     together = one.decode(values, [()] * len(values))
@@ -248,3 +247,71 @@ def test_a_message_decodes_the_same_alone_and_among_others(objects: list[dict]) 
         else:
             assert alone.frame.to_dicts()[0] == next(rows)
     assert next(rows, None) is None
+
+
+REQUIRED = [
+    TIME,
+    field("s", STRING, optional=False),
+    field("b", BOOL, optional=False),
+    field("n", FLOAT, optional=False),
+    field("i", INT, optional=False),
+    field("deep", STRING, optional=False, paths=(("p", "deep"),)),
+    field("either", STRING, optional=False, paths=(("u",), ("v",))),
+    field("twin", STRING, paths=(("s",),)),
+    field("given", BOOL, optional=False, default=True),
+    field("tenant", STRING, paths=(), header="tenant"),
+]
+WHOLE = {"s": "a", "b": True, "n": 1.5, "i": 3, "p": {"deep": "d"}, "u": "e", "given": None}
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([*WHOLE, "v", "t"]), JSON_VALUES, max_size=2), max_size=6
+    ),
+    st.sets(st.sampled_from([f.name for f in REQUIRED])),
+)
+def test_fields_that_nobody_reads_are_checked_all_the_same(
+    changes: list[dict], wanted: set[str]
+) -> None:
+    values = [json.dumps({"t": NOON_MS, **WHOLE, **change}).encode() for change in changes]
+    headers = [(("tenant", b"x"),)] * len(values)
+    whole = decoder(REQUIRED, "t").decode(values, headers)
+    part = decoder(REQUIRED, "t", wanted).decode(values, headers)
+    assert [r.index for r in part.refused] == [r.index for r in whole.refused]
+    assert {*wanted, "t"} <= set(part.frame.columns)
+    assert part.frame.equals(whole.frame.select(part.frame.columns))
+    assert part.event_times_ms.tolist() == whole.event_times_ms.tolist()
+
+
+@pytest.mark.parametrize(
+    ("gone", "detail"),
+    [("s", 'field "s" is missing at $.s'), ("b", 'field "b" is missing at $.b')],
+)
+def test_a_missing_field_is_named_whether_read_or_not(gone: str, detail: str) -> None:
+    value = json.dumps({"t": NOON_MS, **WHOLE, gone: None}).encode()
+    lacking = json.dumps({"t": NOON_MS, **{k: v for k, v in WHOLE.items() if k != gone}}).encode()
+    for wanted in (None, (), ("s", "b")):
+        fields = [f for f in REQUIRED if f.name != "twin"]
+        decoded = decoder(fields, "t", wanted).decode([value, lacking], [(), ()])
+        assert [r.detail for r in decoded.refused] == [detail, detail]
+    assert "s" not in decoder(fields, "t", ()).decode([], []).frame.columns
+
+
+def test_long_batches_are_taken_in_parts_that_nobody_sees() -> None:
+    count = 4_500
+    values: list[bytes | None] = [
+        json.dumps({"t": NOON_MS + i, "s": str(i), "i": i}).encode() for i in range(count)
+    ]
+    bad = {0, 499, 500, 1_999, 2_000, 3_999, 4_499}
+    for place in bad:
+        values[place] = None if place % 2 else b"{"
+    values[1_000] = json.dumps({"t": NOON_MS, "s": "1", "i": 2**70}).encode()
+    fields = [TIME, field("s", STRING), field("i", INT), field("h", STRING, paths=(), header="h")]
+    headers = [(("h", str(i).encode()),) for i in range(count)]
+    decoded = decoder(fields, "t").decode(values, headers)
+    good = [i for i in range(count) if i not in {*bad, 1_000}]
+    assert [r.index for r in decoded.refused] == sorted({*bad, 1_000})
+    assert decoded.indices is not None
+    assert decoded.indices.tolist() == decoded.frame["i"].to_list() == good
+    assert decoded.frame["s"].to_list() == decoded.frame["h"].to_list() == list(map(str, good))
+    assert decoded.event_times_ms.tolist() == [NOON_MS + i for i in good]

@@ -66,6 +66,6 @@ class MakeDecoder(Protocol):
         """A decoder of the fields; `event_time` names the one (a timestamp) that times the event.
 
         `wanted`: names of the fields whose columns are read, all if None. Columns of others may be
-        left out, but the same messages are refused; of one that has several faults any may be named.
+        left out, but the same messages are refused, for any one of their faults.
         """
         ...

@@ -7,6 +7,7 @@ that it could not claim.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -28,7 +29,8 @@ from pipelinekit.engine.compile import (
     fields_read,
 )
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
-from pipelinekit.engine.placing import Bounds, Placed, Timed, place
+from pipelinekit.engine.letters import Events, Letters
+from pipelinekit.engine.placing import Bounds, Placed, Timed, joined, place
 from pipelinekit.plan.model import MetricPlan, SourcePlan
 from pipelinekit.reasons import Reason
 from pipelinekit.windows.session import Session
@@ -55,9 +57,9 @@ class Partial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """All that came out of one batch. `partitions` is the time of its partitions after it.
+    """What came out of batches that followed one another; `partitions`: their time after them.
 
-    `read` counts the batch's messages per partition, whatever became of them: what the outcomes in
+    `read` counts the messages per partition, whatever became of them: what the outcomes in
     `counts` are checked against.
     """
 
@@ -72,6 +74,25 @@ class Slice:
     @property
     def messages(self) -> int:
         return sum(self.read.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Admitted:
+    """A batch, decoded, timed and placed, but not grouped yet; its messages are held no more.
+
+    `frame` has a row for each accepted event; `placed` and `kept` (which rows it counts, None: all)
+    one item for each metric, none without events. The rest: see Slice.
+    """
+
+    frame: pl.DataFrame
+    placed: tuple[Placed, ...]
+    kept: tuple[np.ndarray | None, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    counts: Mapping[tuple[str, int, Outcome], int]
+    partitions: Mapping[int, PartitionTime]
+    read: Mapping[int, int]
+    newest_event_ms: int
+    accepted_broker_ms: np.ndarray
 
 
 class Ingest:
@@ -104,6 +125,12 @@ class Ingest:
 
         `time` must hold every partition of the batch.
         """
+        return self.slice([self.admit(batch, time, references_ms)])
+
+    def admit(
+        self, batch: RawBatch, time: Mapping[int, PartitionTime], references_ms: np.ndarray
+    ) -> Admitted:
+        """As `take`, but for the grouping; the next batch is admitted with its `partitions`."""
         decoded = self._decoder.decode(batch.values, batch.headers)
         rows = decoded.indices
         partitions = batch.partitions if rows is None else batch.partitions[rows]
@@ -116,18 +143,21 @@ class Ingest:
             self._source.out_of_orderness_ms,
             self._source.max_future_skew_ms,
         )
-        letters = _Letters(batch, self._source.topic)
+        letters = Letters(batch, self._source.topic)
         for refused in decoded.refused:
             letters.add(refused.index, Reason.INVALID, refused.detail)
-        events = _Events(
+        events = Events(
             decoded.frame, decoded.event_times_ms, partitions, rows, timed.watermarks_ms
         )
         if timed.is_future.any():
             events = self._split_future(events, timed.is_future, references, letters)
         counts = _count_source(batch, events, letters)
-        partials = self._group(events, counts, letters) if len(events) else []
-        return Slice(
-            partials=tuple(partials),
+        frame = self._frame(events)
+        placed, kept = self._place(frame, events, counts, letters) if len(events) else ((), ())
+        return Admitted(
+            frame=frame,
+            placed=placed,
+            kept=kept,
             dead_letters=letters.build(),
             counts=counts,
             partitions=_advance(batch, time, timed.partitions),
@@ -136,9 +166,28 @@ class Ingest:
             accepted_broker_ms=_broker_times(batch, events),
         )
 
+    def slice(self, admitted: Sequence[Admitted]) -> Slice:
+        """The slice of batches that followed one another: their events are grouped once."""
+        counts: Counter[tuple[str, int, Outcome]] = Counter()
+        read: Counter[int] = Counter()
+        partitions: dict[int, PartitionTime] = {}
+        for part in admitted:
+            counts.update(part.counts)
+            read.update(part.read)
+            partitions |= part.partitions
+        return Slice(
+            partials=tuple(self._group([part for part in admitted if part.placed])),
+            dead_letters=tuple(letter for part in admitted for letter in part.dead_letters),
+            counts=counts,
+            partitions=partitions,
+            read=read,
+            newest_event_ms=max(part.newest_event_ms for part in admitted),
+            accepted_broker_ms=np.concatenate([part.accepted_broker_ms for part in admitted]),
+        )
+
     def _split_future(
-        self, events: _Events, future: np.ndarray, references: np.ndarray, letters: _Letters
-    ) -> _Events:
+        self, events: Events, future: np.ndarray, references: np.ndarray, letters: Letters
+    ) -> Events:
         skew = self._source.max_future_skew_ms
         for row in np.flatnonzero(future):
             ahead = int(events.times[row] - references[row])
@@ -150,19 +199,43 @@ class Ingest:
             )
         return events.where(~future)
 
-    def _group(
-        self, events: _Events, counts: dict[tuple[str, int, Outcome], int], letters: _Letters
-    ) -> list[Partial]:
-        timed = {w: Timed.of(w, events.times, events.watermarks) for w in self._windows}
+    def _frame(self, events: Events) -> pl.DataFrame:
+        """The events' columns, with those that the metrics compute."""
         frame = events.frame.hstack([pl.Series(EVENT_TIME, events.times)])
-        if self._columns.exprs:
-            frame = frame.with_columns(*self._columns.exprs.values())
+        return frame.with_columns(*self._columns.exprs.values()) if self._columns.exprs else frame
+
+    def _place(
+        self,
+        frame: pl.DataFrame,
+        events: Events,
+        counts: dict[tuple[str, int, Outcome], int],
+        letters: Letters,
+    ) -> tuple[tuple[Placed, ...], tuple[np.ndarray | None, ...]]:
+        """For each metric where the events lie, and which of them it counts, None for all."""
+        timed = {w: Timed.of(w, events.times, events.watermarks) for w in self._windows}
+        placed = tuple(
+            place(metric.plan, bounds, timed[metric.plan.window])
+            for metric, bounds in zip(self._metrics, self._bounds, strict=True)
+        )
+        kept = tuple(
+            _select(metric, where, frame, events, counts, letters)
+            for metric, where in zip(self._metrics, placed, strict=True)
+        )
+        return placed, kept
+
+    def _group(self, parts: Sequence[Admitted]) -> list[Partial]:
+        """One partial for each metric and bucket with events that count."""
+        if not parts:
+            return []
+        frame = parts[0].frame
+        if len(parts) > 1:
+            frame = pl.concat([part.frame for part in parts], rechunk=True)
         partials: list[Partial] = []
-        for metric, bounds in zip(self._metrics, self._bounds, strict=True):
-            placed = place(metric.plan, bounds, timed[metric.plan.window])
-            kept = _select(metric, placed, frame, events, counts, letters)
+        for number, metric in enumerate(self._metrics):
+            kept = _joined_masks(parts, number)
             if kept is not None and not kept.any():
                 continue
+            placed = joined([part.placed[number] for part in parts])
             # Lazy, so that only the columns in use are filtered, in one pass with the grouping.
             rows = frame.hstack([*placed.columns, *placed.late]).lazy()
             if kept is not None:
@@ -193,9 +266,9 @@ def _select(
     metric: CompiledMetric,
     placed: Placed,
     frame: pl.DataFrame,
-    events: _Events,
+    events: Events,
     counts: dict[tuple[str, int, Outcome], int],
-    letters: _Letters,
+    letters: Letters,
 ) -> np.ndarray | None:
     """Which events the metric counts, None for all; the others are accounted for."""
     name = metric.plan.id
@@ -216,6 +289,18 @@ def _select(
     counted = events.partitions if kept is None else events.partitions[kept]
     _count(counts, name, Outcome.COUNTED, counted)
     return None if kept is None or kept.all() else kept
+
+
+def _joined_masks(parts: Sequence[Admitted], metric: int) -> np.ndarray | None:
+    """Which of all their events the metric of that place counts, None for all."""
+    masks = [part.kept[metric] for part in parts]
+    if all(mask is None for mask in masks):
+        return None
+    whole = [
+        np.ones(part.frame.height, np.bool_) if mask is None else mask
+        for mask, part in zip(masks, parts, strict=True)
+    ]
+    return np.concatenate(whole)
 
 
 def _by_stretch(
@@ -248,81 +333,7 @@ def bucket_of(frame: pl.DataFrame, keys: int, buckets: int) -> list[int]:
     return [zlib.crc32(encode(key)) % buckets for key in zip(*columns, strict=True)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Events:
-    """Accepted events as aligned columns; `places` are their places in the batch (None: all)."""
-
-    frame: pl.DataFrame
-    times: np.ndarray
-    partitions: np.ndarray
-    places: np.ndarray | None
-    watermarks: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def place(self, row: int) -> int:
-        return int(row) if self.places is None else int(self.places[row])
-
-    def where(self, mask: np.ndarray) -> _Events:
-        places = np.arange(len(self.times)) if self.places is None else self.places
-        return _Events(
-            self.frame.filter(pl.Series(mask)),
-            self.times[mask],
-            self.partitions[mask],
-            places[mask],
-            self.watermarks[mask],
-        )
-
-
-class _Letters:
-    """The batch's dead letters, one a message however many metrics refuse it."""
-
-    def __init__(self, batch: RawBatch, topic: str) -> None:
-        self._batch = batch
-        self._topic = topic
-        self._letters: dict[int, DeadLetter] = {}
-
-    def __len__(self) -> int:
-        return len(self._letters)
-
-    def add(
-        self, place: int, reason: Reason, detail: str, *, event_time_ms: int | None = None
-    ) -> None:
-        batch = self._batch
-        self._letters[place] = DeadLetter(
-            key=batch.keys[place],
-            value=batch.values[place],
-            headers=tuple(batch.headers[place] or ()),
-            reason=reason,
-            detail=detail,
-            metrics=(),
-            topic=self._topic,
-            partition=int(batch.partitions[place]),
-            offset=int(batch.offsets[place]),
-            event_time_ms=event_time_ms,
-            watermark_ms=None,
-        )
-
-    def add_too_late(self, events: _Events, row: int, metric: str) -> None:
-        place = events.place(row)
-        if place not in self._letters:
-            watermark = int(events.watermarks[row])
-            detail = "the event's window was closed for good"
-            time = int(events.times[row])
-            self.add(place, Reason.TOO_LATE, detail, event_time_ms=time)
-            self._letters[place] = replace(self._letters[place], watermark_ms=watermark)
-        letter = self._letters[place]
-        self._letters[place] = replace(letter, metrics=(*letter.metrics, metric))
-
-    def places(self, reason: Reason) -> list[int]:
-        return [place for place, letter in self._letters.items() if letter.reason is reason]
-
-    def build(self) -> tuple[DeadLetter, ...]:
-        return tuple(self._letters[place] for place in sorted(self._letters))
-
-
-def _broker_times(batch: RawBatch, events: _Events) -> np.ndarray:
+def _broker_times(batch: RawBatch, events: Events) -> np.ndarray:
     if events.places is None:
         return batch.broker_times_ms
     times: np.ndarray = batch.broker_times_ms[events.places]
@@ -340,7 +351,7 @@ def rows_by_partition(partitions: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _count_source(
-    batch: RawBatch, events: _Events, letters: _Letters
+    batch: RawBatch, events: Events, letters: Letters
 ) -> dict[tuple[str, int, Outcome], int]:
     counts: dict[tuple[str, int, Outcome], int] = {}
     _count(counts, "", Outcome.ACCEPTED, events.partitions)

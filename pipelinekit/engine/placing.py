@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,24 @@ def place(metric: MetricPlan, bounds: Bounds, events: Timed) -> Placed:
             too_late = events.ends + allowed <= events.watermarks
             starts = [pl.Series(START, events.starts)]
             return Placed(_outside(bounds, events), too_late, starts, _late(metric, events))
+
+
+def joined(parts: Sequence[Placed]) -> Placed:
+    """The verdicts on batches that followed one another, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    frames = [pl.DataFrame([*part.columns, *part.late]) for part in parts]
+    frame = pl.concat(frames, how="diagonal", rechunk=True)
+    if ON_TIME in frame.columns:  # a batch without it has no late event: see _sliding, _cumulative
+        first = FIRST if FIRST in frame.columns else START
+        frame = frame.with_columns(pl.col(ON_TIME).fill_null(pl.col(first)))
+    names = dict.fromkeys(series.name for part in parts for series in part.columns)
+    return Placed(
+        np.concatenate([part.outside for part in parts]),
+        np.concatenate([part.too_late for part in parts]),
+        [series for series in frame if series.name in names],
+        [series for series in frame if series.name not in names],  # null where none was late
+    )
 
 
 def _outside(bounds: Bounds, events: Timed) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipelinekit.runtime import reading
 from pipelinekit.runtime.beam import read_ahead
 from pipelinekit.runtime.beam.bucket import Bucket
 from tests.conformance import runners
@@ -54,6 +55,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is read in many steps, and ahead. For runners whose workers are of this process."""
     monkeypatch.setattr(read_ahead, "POLL_MESSAGES_MAX", 700)
     monkeypatch.setattr(read_ahead, "FULL_MESSAGES", 500)
+    monkeypatch.setattr(reading, "POLLED_AT_ONCE", 200)
 
 
 @pytest.mark.usefixtures("small_steps")

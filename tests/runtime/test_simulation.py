@@ -6,10 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -29,54 +27,19 @@ from pipelinekit.runtime.recorded import from_file
 from pipelinekit.runtime.simulation import LATENESS_MS, Advice, Fate, simulate
 from pipelinekit.spec.loading import load
 from pipelinekit.spec.resolve import resolve
-from tests.spec.projects import METRIC, check, make_project
-
-NOON = 1_704_110_400_000
-HEAD = METRIC.split("tests:")[0]
-
-
-@cache
-def plan_of(text: str) -> Plan:
-    with TemporaryDirectory() as folder:
-        resolved, _ = check(make_project(Path(folder), metric=text))
-        return build(resolved)[0]
-
-
-def batch(messages: Sequence[tuple[int, bytes, int]]) -> RawBatch:
-    """One batch of (partition, value, broker's time)."""
-    at: Counter[int] = Counter()
-    offsets = []
-    for partition, _, _ in messages:
-        offsets.append(at[partition])
-        at[partition] += 1
-    return RawBatch(
-        values=[value for _, value, _ in messages],
-        partitions=np.array([p for p, _, _ in messages], np.int32),
-        offsets=np.array(offsets, np.int64),
-        broker_times_ms=np.array([t for _, _, t in messages], np.int64),
-        keys=[None] * len(messages),
-        headers=[()] * len(messages),
-        positions=dict(at),
-    )
-
-
-def part(whole: RawBatch, start: int, end: int) -> RawBatch:
-    places = slice(start, end)
-    partitions, offsets = whole.partitions[places], whole.offsets[places]
-    return replace(
-        whole,
-        values=whole.values[places],
-        partitions=partitions,
-        offsets=offsets,
-        broker_times_ms=whole.broker_times_ms[places],
-        keys=whole.keys[places],
-        headers=whole.headers[places],
-        positions={int(p): int(offsets[partitions == p].max()) + 1 for p in np.unique(partitions)},
-    )
-
-
-def event(time_ms: int, country: str | None, kind: str = "view") -> bytes:
-    return json.dumps({"id": "e", "t": time_ms, "kind": kind, "country": country}).encode()
+from tests.small_logs import (
+    HEAD,
+    NOON,
+    WINDOWS,
+    Event,
+    batch,
+    event,
+    logs,
+    part,
+    plan_of,
+    windowed,
+    written,
+)
 
 
 def counted(plan: Plan, whole: RawBatch, cuts: Sequence[int]) -> Fate:
@@ -100,33 +63,9 @@ def counted(plan: Plan, whole: RawBatch, cuts: Sequence[int]) -> Fate:
     return Fate(metric.allowed_lateness_ms, total - late, late, outcomes[Outcome.TOO_LATE])
 
 
-logs = st.lists(
-    st.tuples(
-        st.integers(0, 2),
-        st.integers(-900_000, 900_000),  # event time, around noon
-        st.sampled_from(["BE", "NL", None]),
-        st.sampled_from(["view", "view", "click", "broken"]),
-        st.sampled_from([0, 0, 0, -400_000]),  # how far the broker's clock is off
-    ),
-    min_size=1,
-    max_size=60,
-)
-
-
-def written(log: list[tuple[int, int, str | None, str, int]]) -> RawBatch:
-    return batch(
-        [
-            (p, b"{" if kind == "broken" else event(NOON + t, c, kind), NOON + t + skew)
-            for p, t, c, kind, skew in log
-        ]
-    )
-
-
 @settings(max_examples=50)
 @given(logs, st.lists(st.integers(1, 59)), st.sampled_from([0, 2_000, 60_000]))
-def test_every_fate_is_the_engines(
-    log: list[tuple[int, int, str | None, str, int]], cuts: list[int], bound: int
-) -> None:
+def test_every_fate_is_the_engines(log: list[Event], cuts: list[int], bound: int) -> None:
     plan = plan_of(HEAD.replace("10m", "5m"))
     plan = replace(plan, source=replace(plan.source, out_of_orderness_ms=bound))
     whole = written(log)
@@ -142,22 +81,6 @@ def test_every_fate_is_the_engines(
     assert sum(count for _, count in advice.disorder) == advice.accepted
 
 
-WINDOWS = {
-    "tumbling": "{ tumbling: 1m }\nrollups: [1h]",
-    "calendar": "{ tumbling: 1d, timezone: Europe/Brussels }",
-    "sliding": "{ sliding: 5m, every: 1m }",
-    "sliding days": "{ sliding: 3d, every: 1d }",
-    "cumulative": "{ cumulative: 10m, every: 1m }",
-    "cumulative day": "{ cumulative: 1d, every: 15m }",
-    "session": "{ session: 2m, max: 1h }",
-}
-
-
-def windowed(kind: str, allowed: str) -> Plan:
-    text = HEAD.replace("{ tumbling: 1m }", WINDOWS[kind]).replace("10m }\nsink", "LATE }\nsink")
-    return plan_of(text.replace("LATE", allowed))
-
-
 @settings(max_examples=80)
 # A tick that only counts what came too late for it holds a row too.
 @example([(0, 0, "BE", "view", 0), (0, -120_001, "BE", "view", 0)], "cumulative", "3m")
@@ -167,9 +90,7 @@ def windowed(kind: str, allowed: str) -> Plan:
     "0s",
 )
 @given(logs, st.sampled_from(sorted(WINDOWS.keys() - {"session"})), st.sampled_from(["0s", "3m"]))
-def test_rows_held_are_the_engines(
-    log: list[tuple[int, int, str | None, str, int]], kind: str, allowed: str
-) -> None:
+def test_rows_held_are_the_engines(log: list[Event], kind: str, allowed: str) -> None:
     plan = windowed(kind, allowed)
     (found,) = simulate(plan, [written(log)]).metrics
     assert found.held.rows == greatest_held(plan, written(log))
@@ -178,7 +99,7 @@ def test_rows_held_are_the_engines(
 @settings(max_examples=50)
 @given(logs, st.sampled_from(sorted(WINDOWS)), st.sampled_from(["0s", "3m"]))
 def test_what_is_too_late_for_any_kind_of_window_is_the_engines(
-    log: list[tuple[int, int, str | None, str, int]], kind: str, allowed: str
+    log: list[Event], kind: str, allowed: str
 ) -> None:
     plan = windowed(kind, allowed)
     (found,) = simulate(plan, [written(log)]).metrics

@@ -18,6 +18,7 @@ from pipelinekit.data import Outcome
 from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.errors import Refused
+from pipelinekit.runtime import reading
 from pipelinekit.runtime.beam import read_ahead
 from pipelinekit.runtime.beam.read_ahead import ReadAhead, Taken
 from pipelinekit.runtime.reading import ReadSettings, ShardRead
@@ -31,6 +32,7 @@ COUNT = plans.metric("counts", [plans.measure("n", "count()")])
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "POLL_MESSAGES_MAX", 500)
     monkeypatch.setattr(read_ahead, "FULL_MESSAGES", 400)
+    monkeypatch.setattr(reading, "POLLED_AT_ONCE", 150)
 
 
 def send(brokers: str, topic: str, count: int, partitions: int) -> None:

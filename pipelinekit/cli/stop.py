@@ -59,7 +59,10 @@ def stop(
         deployment.save(state, replace(record, runner_job=runner_job, savepoint=location))
         click.echo(location)
     else:
-        flink.cancel(rest, runner_job)
-        deployment.save(state, replace(record, runner_job=runner_job))
-        say(f"{record.job} stopped; its newest checkpoint is kept")
+        ended = flink.cancel(rest, runner_job)
+        if ended == "CANCELED":
+            deployment.save(state, replace(record, runner_job=runner_job))
+            say(f"{record.job} stopped; its newest checkpoint is kept")
+        else:  # whoever ended it has noted where the next one goes on
+            say(f"{record.job} had ended already: Flink says {ended}")
     return 0

@@ -180,12 +180,22 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
     )
 
 
-def cancel(rest: FlinkRest, job: str) -> None:
-    """End the job without a savepoint; its newest checkpoint is retained."""
-    rest.cancel(job)
+def cancel(rest: FlinkRest, job: str) -> str:
+    """End the job without a savepoint; gives how it ended: CANCELED, or as it had by itself.
+
+    Its newest checkpoint is retained.
+    """
+    try:
+        rest.cancel(job)
+    except Refused:
+        state = str(rest.job(job)["state"])
+        if state not in ENDED:
+            raise
+        return state
     state = rest.wait(job, ENDED, _STOPPED_WITHIN_S)
     if state not in ENDED:
         raise Unreachable(f"job {job} is still {state} {_STOPPED_WITHIN_S:g} s after its cancel")
+    return state
 
 
 def stop_with_savepoint(rest: FlinkRest, job: str, folder: str) -> str:
@@ -282,7 +292,10 @@ def _until_running(rest: FlinkRest, job: str, within_s: float) -> bool:
         if found["state"] in ENDED:
             errors = rest.exceptions(job)
             reason = str(errors[0]["stacktrace"]).splitlines()[0] if errors else "no reason given"
-            raise Refused(f"Flink ended job {job} as {found['state']}: {reason}")
+            raise Refused(
+                f"Flink ended job {job} as {found['state']}: {reason}",
+                help="the next submit goes on from its newest savepoint or checkpoint",
+            )
         if found["state"] == "RUNNING" and not _waiting(found):
             return True
         time.sleep(0.2)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelinekit.launch.flink import FlinkRest, status
+from pipelinekit.errors import Refused
+from pipelinekit.launch.flink import FlinkRest, cancel, status
 from tests.launch.fake_flink import JOB, PANES, PROGRESS, FakeFlink, fake_flink
 
 
@@ -46,3 +47,18 @@ def test_each_counter_is_read_from_the_stage_that_has_it(flink: FakeFlink) -> No
 
     assert (found.rows, found.overflowed_rows, found.orphan_events) == (5, 0, 4)
     assert found.overflowed_windows is None
+
+
+@pytest.mark.parametrize("ended", ["FINISHED", "CANCELED", "FAILED"])
+def test_a_job_that_ended_by_itself_needs_no_cancel(flink: FakeFlink, ended: str) -> None:
+    flink.then = [409]  # what Flink says to the cancel of such a job
+    flink.answers[f"/jobs/{JOB}"]["state"] = ended
+
+    assert cancel(FlinkRest(flink.url), JOB) == ended
+
+
+def test_a_refused_cancel_of_a_job_that_goes_on_is_an_error(flink: FakeFlink) -> None:
+    flink.then = [409]
+
+    with pytest.raises(Refused, match=f"refused PATCH /jobs/{JOB}.*409"):
+        cancel(FlinkRest(flink.url), JOB)

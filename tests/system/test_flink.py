@@ -20,6 +20,7 @@ import pytest
 from pipelinekit.connectors.kafka.source import KafkaSource
 from pipelinekit.devstack.flink import Flink, running_flink
 from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.launch import deployment
 from pipelinekit.launch.flink import ENDED, FlinkRest
 from tests.system.recount import recount
 from tests.system.test_kills import _COMMAND, Job
@@ -235,7 +236,13 @@ def test_a_savepoint_goes_on_unchanged_and_at_another_parallelism(job: FlinkJob)
     load = job.load(2_000, 45, 31)
     for parallelism in ("1", "2", "1"):
         time.sleep(6)
-        job.verb("stop", "--savepoint")
+        location = job.verb("stop", "--savepoint")
+        job.verb("stop")  # it has ended already, and the savepoint stays what is gone on from
+        state = job.folder / ".pipelinekit/local"
+        (name,) = deployment.names(state)
+        record = deployment.load(state, name)
+        assert record is not None
+        assert record.savepoint == location.strip()
         job.submit("--parallelism", parallelism)
     assert load.wait(120) == 0
     job.wait_until_read()

@@ -29,7 +29,7 @@ class Flusher:
 
     def flush(self, now_ms: int) -> None:
         """Submit the rows that are due, of them what every sink's budget allows, and progress."""
-        if not all(writer.has_room for writer in self.writers.values()):
+        if not all(writer.is_idle for writer in self.writers.values()):
             return
         if not any(panes.due(now_ms) for panes in self.merged.panes):
             self._submit([], now_ms)
@@ -65,9 +65,9 @@ class Flusher:
             writer.wait_for(writer.submitted)
 
     def stalled_by(self, now_ms: int, stall_ms: int) -> str | None:
-        """A sink whose queue is full and that has taken nothing for `stall_ms`, if there is one."""
+        """A sink that has taken nothing of what it was given for `stall_ms`, if there is one."""
         for writer in self.writers.values():
-            if not writer.has_room and now_ms - writer.last_success_ms > stall_ms:
+            if writer.silent_ms(now_ms) > stall_ms:
                 return writer.name
         return None
 

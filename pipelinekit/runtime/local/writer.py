@@ -61,7 +61,7 @@ class Pacer:
 
 @dataclass(slots=True, eq=False)
 class SinkWriter:
-    """`submit` never blocks for long: ask `has_room` first. Errors surface in `error`."""
+    """`submit` never blocks for long: ask `is_idle` first. Errors surface in `error`."""
 
     name: str
     sink: Sink
@@ -80,6 +80,7 @@ class SinkWriter:
     _queue: queue.Queue[Write | None] = field(
         default_factory=lambda: queue.Queue(QUEUED_WRITES_MAX)
     )
+    _busy_since_ms: int = 0
     _thread: threading.Thread | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -89,11 +90,22 @@ class SinkWriter:
         self._thread.start()
 
     @property
-    def has_room(self) -> bool:
-        return not self._queue.full()
+    def is_idle(self) -> bool:
+        """Whether all that was submitted is written.
+
+        Rows are taken from the panes only then: those that waited in a queue would grow old, and
+        what came meanwhile would need writes of its own.
+        """
+        return self.done >= self.submitted
+
+    def silent_ms(self, now_ms: int) -> int:
+        """How long it has acknowledged nothing although it had something to write."""
+        return 0 if self.is_idle else now_ms - max(self.last_success_ms, self._busy_since_ms)
 
     def submit(self, write: Write) -> int:
         """Queue a write; gives its number, for `wait_for`."""
+        if self.is_idle:
+            self._busy_since_ms = self.clock.now_ms()
         self.submitted += 1
         self._queue.put(write)
         return self.submitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,41 @@ class Flaky(MemorySink):
         if self.is_down:
             raise Unreachable("nobody answers")
         super().write(upserts)
+
+
+class Slow(MemorySink):
+    """A real memory sink whose writes wait at a gate; `writes` counts those that came to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.writes = 0
+
+    def write(self, upserts: Upserts) -> None:
+        self.writes += 1
+        assert self.gate.wait(20)
+        super().write(upserts)
+
+
+def test_what_comes_while_a_store_writes_leaves_together_when_it_has(job: Job) -> None:
+    job.sink = sink = Slow()
+    sent = events(200, step_ms=1)
+    # No checkpoint in between: it would have a write of its own.
+    with Running(job.runner(checkpoint_every_ms=60_000, stall_ms=20_000)) as run:
+        send(job.brokers, job.topic, sent[:20])
+        until(lambda: sum(r["n"] for r in job.rows().values()) == 20)
+        sink.gate.clear()
+        before = sink.writes
+        for start in range(20, 200, 20):
+            send(job.brokers, job.topic, sent[start : start + 20])
+            time.sleep(0.25)  # rows would be due by now: emit.early is 200 ms
+        until(lambda: run.runner.status.events == 200)
+        assert sink.writes - before == 1
+        sink.gate.set()
+        until(lambda: counted(job.rows()) == expected(sent))
+        assert sink.writes - before == 2
+    assert run.error is None
 
 
 def test_store_down_pauses_reading_keeps_state_and_catches_up(job: Job) -> None:

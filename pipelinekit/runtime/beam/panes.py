@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +24,7 @@ from pipelinekit.runtime.beam import sizes
 from pipelinekit.runtime.beam.bucket import Bucket, Flush, Schema, read_head
 from pipelinekit.runtime.beam.job import TICK_MS, BeamJob
 
+_log = logging.getLogger("pipelinekit")
 # Of this process, by submission and bucket. Taken out while in use: what failed isn't put back.
 _BUCKETS: dict[tuple[str, bytes], Bucket] = {}
 
@@ -44,6 +47,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
         self._schema: Schema | None = None
         self._orphans = Metrics.counter("pipelinekit", "orphan_events")
         self._overflows = Metrics.counter("pipelinekit", "overflowed_rows")
+        self._named: set[str] = set()  # measures that the log has named
         self._rows_per_flush = _rows_per_flush(job)
         self._nearest_ms = job.pace_ms // 2  # no other slice is nearer to what is due so soon
 
@@ -123,8 +127,7 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
             self._orphans.inc(bucket.store.orphans)
             bucket.store.orphans = 0
         if bucket.store.overflows:
-            self._overflows.inc(bucket.store.overflows.total())
-            bucket.store.overflows.clear()
+            self._count_overflows(bucket.store.overflows)
         due = bucket.store.next_due_ms()
         is_set = bucket.head.flush_at_ms is not None or self._job.is_bounded
         if due is not None and not is_set:
@@ -138,6 +141,13 @@ class MergePanes(beam.DoFn):  # type: ignore[misc]
             advance.set(Timestamp(micros=deadline * 1000))
         head.write(bucket.sealed())
         _BUCKETS[(self._job.run, key)] = bucket
+
+    def _count_overflows(self, overflows: Counter[str]) -> None:
+        self._overflows.inc(overflows.total())
+        for name in sorted(overflows.keys() - self._named):
+            _log.warning("%s is null in rows that leave: it went beyond its limit", name)
+        self._named |= overflows.keys()
+        overflows.clear()
 
 
 def _rows_per_flush(job: BeamJob) -> int:

@@ -1,4 +1,7 @@
-"""On Beam the buckets' counts of a key's values meet behind the writers."""
+"""What goes beyond a limit on Beam: counted, and named in the log.
+
+The buckets' counts of a key's values meet behind the writers.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ COUNT = [plans.measure("n", "count()")]
 BUCKETS = 3
 
 
-def counter(metric: MetricPlan, events: int, users: int) -> int:
-    """`overflowed_windows` after so many events of so many users, in two windows of a minute."""
+def counter(name: str, metric: MetricPlan, events: int, users: int) -> int:
+    """The counter after so many events of so many users, in two windows of a minute."""
     from apache_beam.metrics import MetricsFilter
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -69,10 +72,10 @@ def counter(metric: MetricPlan, events: int, users: int) -> int:
         result = pipeline.run()
         result.wait_until_finish()
         rows = sum(shared(sink.name).read_back(t.name).num_rows for t in tables_of(metric))
-        assert rows == len({(i % 2, i % users) for i in range(events)})
+        assert rows == len({(i % 2, i % users if metric.key else 0) for i in range(events)})
     finally:
         unshare(sink.name)
-    found = result.metrics().query(MetricsFilter().with_name("overflowed_windows"))["counters"]
+    found = result.metrics().query(MetricsFilter().with_name(name))["counters"]
     return sum(c.result for c in found)
 
 
@@ -82,10 +85,26 @@ def test_windows_with_more_values_than_the_limit_are_counted_over_all_buckets(
     watched = KeyPlan("user", plans.expression("user"), max_values=9)
     metric = plans.metric("m", COUNT, key=[watched])
     with caplog.at_level(logging.WARNING, "pipelinekit"):
-        assert counter(metric, 18, users=9) == 0  # all nine in each window, in no bucket more
+        assert (
+            counter("overflowed_windows", metric, 18, users=9) == 0
+        )  # all nine in each window, in no bucket more
         assert caplog.messages == []
-        assert counter(metric, 40, users=11) == 2
+        assert counter("overflowed_windows", metric, 40, users=11) == 2
     assert caplog.messages == ["m.user has more than 9 values in a window"] * 2
+
+
+def test_a_measure_that_leaves_as_null_is_counted_each_time_and_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def metric(limit: int) -> MetricPlan:
+        ids = plans.measure("ids", "count_distinct(id)", max_values=limit)
+        return plans.metric("m", [*COUNT, ids], key=["user"])
+
+    with caplog.at_level(logging.WARNING, "pipelinekit"):
+        assert counter("overflowed_rows", metric(4), 40, users=10) == 0
+        assert caplog.messages == []
+        assert counter("overflowed_rows", metric(3), 40, users=10) == 10
+    assert caplog.messages == ["m.ids is null in rows that leave: it went beyond its limit"]
 
 
 def test_news_of_a_flush_is_read_back_and_that_of_jobs_before_too() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -62,6 +63,12 @@ def part(whole: RawBatch, start: int, end: int) -> RawBatch:
     )
 
 
+def pieces(whole: RawBatch, cuts: Sequence[int]) -> Iterator[RawBatch]:
+    """The batch as several, which end at the cuts."""
+    for start, end in pairwise(sorted({0, *(c for c in cuts if c < len(whole)), len(whole)})):
+        yield part(whole, start, end)
+
+
 def event(time_ms: int, country: str | None, kind: str = "view") -> bytes:
     return json.dumps({"id": "e", "t": time_ms, "kind": kind, "country": country}).encode()
 
@@ -100,6 +107,8 @@ WINDOWS = {
 }
 
 
-def windowed(kind: str, allowed: str) -> Plan:
-    text = HEAD.replace("{ tumbling: 1m }", WINDOWS[kind]).replace("10m }\nsink", "LATE }\nsink")
-    return plan_of(text.replace("LATE", allowed))
+def windowed(kind: str, allowed: str, metric: str = HEAD) -> Plan:
+    for old, new in (("{ tumbling: 1m }", WINDOWS[kind]), ("10m }\nsink", f"{allowed} }}\nsink")):
+        assert old in metric
+        metric = metric.replace(old, new)
+    return plan_of(metric)

@@ -30,7 +30,7 @@ from pipelinekit.engine.compile import (
 )
 from pipelinekit.engine.lateness import NO_TIME, PartitionTime, time_events
 from pipelinekit.engine.letters import Events, Letters
-from pipelinekit.engine.placing import Bounds, Placed, Timed, joined, place
+from pipelinekit.engine.placing import Bounds, Placed, Timed, Windows, joined, place
 from pipelinekit.plan.model import MetricPlan, SourcePlan
 from pipelinekit.reasons import Reason
 from pipelinekit.windows.session import Session
@@ -80,12 +80,12 @@ class Slice:
 class Admitted:
     """A batch, decoded, timed and placed, but not grouped yet; its messages are held no more.
 
-    `frame` has a row for each accepted event; `placed` and `kept` (which rows it counts, None: all)
-    one item for each metric, none without events. The rest: see Slice.
+    `frame` has a row for each accepted event; `windows` and `kept` (which rows it counts, None:
+    all) one item for each metric, none without events. The rest: see Slice.
     """
 
     frame: pl.DataFrame
-    placed: tuple[Placed, ...]
+    windows: tuple[Windows, ...]
     kept: tuple[np.ndarray | None, ...]
     dead_letters: tuple[DeadLetter, ...]
     counts: Mapping[tuple[str, int, Outcome], int]
@@ -153,10 +153,10 @@ class Ingest:
             events = self._split_future(events, timed.is_future, references, letters)
         counts = _count_source(batch, events, letters)
         frame = self._frame(events)
-        placed, kept = self._place(frame, events, counts, letters) if len(events) else ((), ())
+        windows, kept = self._place(frame, events, counts, letters) if len(events) else ((), ())
         return Admitted(
             frame=frame,
-            placed=placed,
+            windows=windows,
             kept=kept,
             dead_letters=letters.build(),
             counts=counts,
@@ -176,7 +176,7 @@ class Ingest:
             read.update(part.read)
             partitions |= part.partitions
         return Slice(
-            partials=tuple(self._group([part for part in admitted if part.placed])),
+            partials=tuple(self._group([part for part in admitted if part.windows])),
             dead_letters=tuple(letter for part in admitted for letter in part.dead_letters),
             counts=counts,
             partitions=partitions,
@@ -210,18 +210,16 @@ class Ingest:
         events: Events,
         counts: dict[tuple[str, int, Outcome], int],
         letters: Letters,
-    ) -> tuple[tuple[Placed, ...], tuple[np.ndarray | None, ...]]:
-        """For each metric where the events lie, and which of them it counts, None for all."""
+    ) -> tuple[tuple[Windows, ...], tuple[np.ndarray | None, ...]]:
+        """For each metric the events' windows, and which of them it counts, None for all."""
         timed = {w: Timed.of(w, events.times, events.watermarks) for w in self._windows}
-        placed = tuple(
-            place(metric.plan, bounds, timed[metric.plan.window])
-            for metric, bounds in zip(self._metrics, self._bounds, strict=True)
-        )
-        kept = tuple(
-            _select(metric, where, frame, events, counts, letters)
-            for metric, where in zip(self._metrics, placed, strict=True)
-        )
-        return placed, kept
+        windows: list[Windows] = []
+        kept: list[np.ndarray | None] = []
+        for metric, bounds in zip(self._metrics, self._bounds, strict=True):
+            placed = place(metric.plan, bounds, timed[metric.plan.window])
+            windows.append(placed.windows)
+            kept.append(_select(metric, placed, frame, events, counts, letters))
+        return tuple(windows), tuple(kept)
 
     def _group(self, parts: Sequence[Admitted]) -> list[Partial]:
         """One partial for each metric and bucket with events that count."""
@@ -235,24 +233,24 @@ class Ingest:
             kept = _joined_masks(parts, number)
             if kept is not None and not kept.any():
                 continue
-            placed = joined([part.placed[number] for part in parts])
+            windows = joined([part.windows[number] for part in parts])
             # Lazy, so that only the columns in use are filtered, in one pass with the grouping.
-            rows = frame.hstack([*placed.columns, *placed.late]).lazy()
+            rows = frame.hstack([*windows.columns, *windows.late]).lazy()
             if kept is not None:
                 rows = rows.filter(pl.Series(kept))
-            partials += self._partials(metric, rows, placed)
+            partials += self._partials(metric, rows, windows)
         return partials
 
     def _partials(
-        self, metric: CompiledMetric, rows: pl.LazyFrame, placed: Placed
+        self, metric: CompiledMetric, rows: pl.LazyFrame, windows: Windows
     ) -> list[Partial]:
-        aggregations = [*metric.aggregations, *(pl.col(s.name).sum() for s in placed.late)]
+        aggregations = [*metric.aggregations, *(pl.col(s.name).sum() for s in windows.late)]
         if isinstance(metric.plan.window, Session):
             frame = _by_stretch(metric, rows, metric.plan.window.gap_ms, aggregations)
         else:
             keys = [pl.col(column).alias(f"key_{i}") for i, column in enumerate(metric.keys)]
-            windows = [s.name for s in placed.columns]
-            frame = rows.group_by(*keys, *windows).agg(*aggregations).collect(engine=_ENGINE)
+            names = [s.name for s in windows.columns]
+            frame = rows.group_by(*keys, *names).agg(*aggregations).collect(engine=_ENGINE)
         if self._buckets == 1:
             return [Partial(metric.plan.state_name, 0, frame)]
         owner = pl.Series(bucket_of(frame, len(metric.keys), self._buckets))

@@ -45,17 +45,23 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """The verdict: `outside` the metric's bounds, `too_late`, or in the windows of `columns`.
+class Windows:
+    """Aligned with events: `columns` name each one's windows, `late` are 0/1 and to be summed."""
 
-    `columns` name the windows, `late` holds 0/1 columns to be summed; aligned with the events, of
-    use where neither mask holds.
+    columns: list[pl.Series]
+    late: list[pl.Series]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """The verdict: `outside` the metric's bounds, `too_late`, or in its `windows`.
+
+    These are of use where neither mask holds.
     """
 
     outside: np.ndarray
     too_late: np.ndarray
-    columns: list[pl.Series]
-    late: list[pl.Series]
+    windows: Windows
 
 
 def place(metric: MetricPlan, bounds: Bounds, events: Timed) -> Placed:
@@ -69,15 +75,16 @@ def place(metric: MetricPlan, bounds: Bounds, events: Timed) -> Placed:
             return _cumulative(window, allowed, bounds, events)
         case Session():
             too_late = events.times + allowed <= events.watermarks
-            return Placed(_outside(bounds, events), too_late, [pl.Series(START, events.starts)], [])
+            windows = Windows([pl.Series(START, events.starts)], [])
+            return Placed(_outside(bounds, events), too_late, windows)
         case _:
             too_late = events.ends + allowed <= events.watermarks
-            starts = [pl.Series(START, events.starts)]
-            return Placed(_outside(bounds, events), too_late, starts, _late(metric, events))
+            windows = Windows([pl.Series(START, events.starts)], _late(metric, events))
+            return Placed(_outside(bounds, events), too_late, windows)
 
 
-def joined(parts: Sequence[Placed]) -> Placed:
-    """The verdicts on batches that followed one another, as one."""
+def joined(parts: Sequence[Windows]) -> Windows:
+    """Those of batches that followed one another, as one."""
     if len(parts) == 1:
         return parts[0]
     frames = [pl.DataFrame([*part.columns, *part.late]) for part in parts]
@@ -86,9 +93,7 @@ def joined(parts: Sequence[Placed]) -> Placed:
         first = FIRST if FIRST in frame.columns else START
         frame = frame.with_columns(pl.col(ON_TIME).fill_null(pl.col(first)))
     names = dict.fromkeys(series.name for part in parts for series in part.columns)
-    return Placed(
-        np.concatenate([part.outside for part in parts]),
-        np.concatenate([part.too_late for part in parts]),
+    return Windows(
         [series for series in frame if series.name in names],
         [series for series in frame if series.name not in names],  # null where none was late
     )
@@ -136,7 +141,7 @@ def _sliding(
     if events.newest_watermark >= int(events.times.min()):
         closed = np.clip(events.watermarks, events.times, events.ends)
         columns.append(pl.Series(ON_TIME, np.maximum(window.starts_ending_after(closed), first)))
-    return Placed(outside, too_late, columns, [])
+    return Placed(outside, too_late, Windows(columns, []))
 
 
 def _cumulative(window: Cumulative, allowed_ms: int, bounds: Bounds, events: Timed) -> Placed:
@@ -155,4 +160,4 @@ def _cumulative(window: Cumulative, allowed_ms: int, bounds: Bounds, events: Tim
         # At the period's end all ticks are closed, also where the last is a short one.
         first = np.where(closed == events.ends, events.ends, first)
         columns.append(pl.Series(ON_TIME, np.maximum(first, counted)))
-    return Placed(_outside(bounds, events), too_late, columns, [])
+    return Placed(_outside(bounds, events), too_late, Windows(columns, []))

@@ -294,7 +294,7 @@ def _until_running(rest: FlinkRest, job: str, within_s: float) -> bool:
             reason = str(errors[0]["stacktrace"]).splitlines()[0] if errors else "no reason given"
             raise Refused(
                 f"Flink ended job {job} as {found['state']}: {reason}",
-                help="the next submit goes on from its newest savepoint or checkpoint",
+                help="the next submit goes on from its newest savepoint or checkpoint, if any",
             )
         if found["state"] == "RUNNING" and not _waiting(found):
             return True

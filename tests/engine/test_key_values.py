@@ -7,10 +7,8 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pytest
 
-from pipelinekit.data import RawBatch
 from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.key_values import KeyCount, KeyTotals
 from pipelinekit.engine.lateness import PartitionTime
@@ -24,6 +22,7 @@ from pipelinekit.windows.tumbling import Tumbling
 from tests import plans
 from tests.oracle.harness import Harness
 from tests.oracle.model import Message
+from tests.small_logs import batch
 
 BASE_MS = 1_704_110_400_000
 SLIDING, SO_FAR = Sliding(60_000, 20_000), Cumulative(Tumbling(300_000), 20_000)
@@ -138,17 +137,8 @@ class Store:
             json.dumps({"id": "x", "t": BASE_MS + s * 1000, "kind": "v", "country": c, "user": u})
             for s, c, u in events
         ]
-        count = len(values)
-        batch = RawBatch(
-            values=[v.encode() for v in values],
-            partitions=np.zeros(count, np.int32),
-            offsets=np.arange(count, dtype=np.int64),
-            broker_times_ms=np.full(count, 2**60),
-            keys=[None] * count,
-            headers=[()] * count,
-            positions={0: count},
-        )
-        taken = self._ingest.take(batch, self._time, batch.broker_times_ms)
+        whole = batch([(0, v.encode(), 2**60) for v in values])
+        taken = self._ingest.take(whole, self._time, whole.broker_times_ms)
         assert not taken.dead_letters
         for partial in taken.partials:
             self.panes.merge(partial, 0)

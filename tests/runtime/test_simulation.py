@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from tests.small_logs import (
     event,
     logs,
     part,
+    pieces,
     plan_of,
     windowed,
     written,
@@ -49,9 +49,7 @@ def counted(plan: Plan, whole: RawBatch, cuts: Sequence[int]) -> Fate:
     times = {int(p): PartitionTime(0) for p in np.unique(whole.partitions)}
     late = 0
     outcomes: Counter[Outcome] = Counter()
-    edges = sorted({0, *(c for c in cuts if c < len(whole)), len(whole)})
-    for start, end in pairwise(edges):
-        piece = part(whole, start, end)
+    for piece in pieces(whole, cuts):
         result = ingest.take(piece, times, piece.broker_times_ms)
         times |= result.partitions
         for partial in result.partials:

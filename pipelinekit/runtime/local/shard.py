@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pipelinekit.engine.lateness import PartitionTime, ShardTime
 from pipelinekit.runtime.reading import ShardRead, Step
 
-# One poll: large enough to make a group_by cheap per event when behind, and soon over when not.
+# One step: large enough to make a group_by cheap per event when behind, and soon over when not.
 POLL_MESSAGES_MAX = 10_000
 POLL_WAIT_MS = 40
 

@@ -17,7 +17,6 @@ from pipelinekit.connectors.base import Budget, Sink
 from pipelinekit.data import LedgerEntry, Progress, Upserts
 from pipelinekit.errors import PipelinekitError, Unreachable
 
-QUEUED_WRITES_MAX = 4
 _RETRY_AFTER_S = 0.5
 
 
@@ -61,7 +60,7 @@ class Pacer:
 
 @dataclass(slots=True, eq=False)
 class SinkWriter:
-    """`submit` never blocks for long: ask `is_idle` first. Errors surface in `error`."""
+    """Submit rows when it `is_idle`. Errors surface in `error`."""
 
     name: str
     sink: Sink
@@ -77,9 +76,8 @@ class SinkWriter:
     acknowledged: deque[tuple[int, int]] = field(
         default_factory=lambda: deque(maxlen=10_000)
     )  # (number, at ms)
-    _queue: queue.Queue[Write | None] = field(
-        default_factory=lambda: queue.Queue(QUEUED_WRITES_MAX)
-    )
+    # Short without a bound: rows come when it is idle, a checkpoint's news one at a time.
+    _queue: queue.SimpleQueue[Write | None] = field(default_factory=queue.SimpleQueue)
     _busy_since_ms: int = 0
     _thread: threading.Thread | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)

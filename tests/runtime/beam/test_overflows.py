@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from pipelinekit.connectors.base import Budget
 from pipelinekit.connectors.memory.sink import shared, unshare
-from pipelinekit.data import RawBatch, SinkSchema
+from pipelinekit.data import SinkSchema
 from pipelinekit.engine.ingest import Ingest
 from pipelinekit.engine.key_values import KeyCount
 from pipelinekit.engine.lateness import PartitionTime
 from pipelinekit.plan.model import KeyPlan, MetricPlan, Plan, SinkPlan
 from pipelinekit.plan.tables import tables_of
 from tests import plans
+from tests.small_logs import batch
 
 beam = pytest.importorskip("apache_beam")
 
@@ -47,17 +47,9 @@ def counter(name: str, metric: MetricPlan, events: int, users: int) -> int:
         f'{{"id": "{i}", "t": {t}, "kind": "v", "user": "u{i % users}"}}'
         for i, t in enumerate(times)
     ]
-    batch = RawBatch(
-        values=[v.encode() for v in values],
-        partitions=np.zeros(events, np.int32),
-        offsets=np.arange(events, dtype=np.int64),
-        broker_times_ms=np.full(events, 2**60),
-        keys=[None] * events,
-        headers=[()] * events,
-        positions={0: events},
-    )
+    whole = batch([(0, v.encode(), 2**60) for v in values])
     ingest = Ingest(plan.source, plan.metrics, {}, BUCKETS)
-    taken = ingest.take(batch, {0: PartitionTime(0)}, batch.broker_times_ms)
+    taken = ingest.take(whole, {0: PartitionTime(0)}, whole.broker_times_ms)
     assert {p.bucket for p in taken.partials} == set(range(BUCKETS))
     pairs = [(bucket_key(p.bucket), encode_partials([p])) for p in taken.partials]
     shared(sink.name).ddl(SinkSchema(plan.job, tables_of(metric)))
@@ -72,7 +64,7 @@ def counter(name: str, metric: MetricPlan, events: int, users: int) -> int:
         result = pipeline.run()
         result.wait_until_finish()
         rows = sum(shared(sink.name).read_back(t.name).num_rows for t in tables_of(metric))
-        assert rows == len({(i % 2, i % users if metric.key else 0) for i in range(events)})
+        assert rows == len({(i % 2, i % users) for i in range(events)})
     finally:
         unshare(sink.name)
     found = result.metrics().query(MetricsFilter().with_name(name))["counters"]
@@ -85,9 +77,8 @@ def test_windows_with_more_values_than_the_limit_are_counted_over_all_buckets(
     watched = KeyPlan("user", plans.expression("user"), max_values=9)
     metric = plans.metric("m", COUNT, key=[watched])
     with caplog.at_level(logging.WARNING, "pipelinekit"):
-        assert (
-            counter("overflowed_windows", metric, 18, users=9) == 0
-        )  # all nine in each window, in no bucket more
+        # All nine in each window, in no bucket more.
+        assert counter("overflowed_windows", metric, 18, users=9) == 0
         assert caplog.messages == []
         assert counter("overflowed_windows", metric, 40, users=11) == 2
     assert caplog.messages == ["m.user has more than 9 values in a window"] * 2

@@ -21,8 +21,9 @@ from pipelinekit.devstack import kafka_distribution
 from pipelinekit.devstack.process import locked
 from pipelinekit.devstack.service import Progress
 from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.runtime import flink_cluster
 
-VERSION = "1.19.3"
+VERSION = flink_cluster.VERSION
 BEAM_VERSION = "2.70.0"  # of the job server and of what it sends to the cluster
 _PACKAGE = "apache-flink-libraries"
 _PACKAGE_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelinekit.devstack.ports import HOST
+from pipelinekit.runtime.flink_cluster import JAVA_FLAGS, JOBS, OPTIONS
 
 # JVM flags follow from these: heap = framework + task, direct = both off-heap + network.
 _TASK_MANAGER_MEGABYTES = {
@@ -20,43 +21,15 @@ _TASK_MANAGER_MEGABYTES = {
 }
 _RANGES = ("network", "jvm-overhead")  # these two are a minimum and a maximum
 
-_CLUSTER = {
+_HOSTS = {
     "jobmanager.rpc.address": HOST,
     "jobmanager.bind-host": HOST,
     "rest.address": HOST,
     "rest.bind-address": HOST,
     "taskmanager.host": HOST,
     "taskmanager.bind-host": HOST,
-    "taskmanager.numberOfTaskSlots": "1",
     "taskmanager.cpu.cores": "1.0",
-    # A process that was killed is noticed in 1.5 to 3 seconds instead of 50.
-    "heartbeat.interval": "500",
-    "heartbeat.timeout": "3000",
-    "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": "2147483647",
-    "restart-strategy.fixed-delay.delay": "200 ms",
-    # A slot that is lost comes back, or the spare one is there: no long wait for either.
-    "slot.request.timeout": "60000",
-    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-    "state.checkpoints.num-retained": "3",
-    # A task manager looks for a job manager that was started again this often; 10 s by default.
-    "cluster.registration.error-delay": "200",
-    # A slot waits so long for the job that has it: the next job manager finds it as it was, in a
-    # process that has run the job's code already.
-    "taskmanager.slot.timeout": "30000",
-    "web.refresh-interval": "200",
-    # What `status` shows is as old as this; 10 s by default.
-    "metrics.fetcher.update-interval": "200",
-    "web.cancel.enable": "true",
-    # Beam's threads outlive a cancelled job by a moment and may still load classes.
-    "classloader.check-leaked-classloader": "false",
-    "metrics.reporter.prom.factory.class": (
-        "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
-    ),
 }
-
-# A slice is a few large records: by default they wait up to 100 ms for a buffer to fill.
-JOBS = {"execution.buffer-timeout.interval": "0 ms"}
 
 _LOGGING = """\
 status = error
@@ -87,37 +60,11 @@ logger.zookeeper.name = org.apache.flink.shaded.zookeeper3
 logger.zookeeper.level = ERROR
 """
 
-# What Flink 1.19 asks of Java 17.
-_EXPORTS = (
-    "java.base/sun.net.util",
-    "java.rmi/sun.rmi.registry",
-    "jdk.compiler/com.sun.tools.javac.api",
-    "jdk.compiler/com.sun.tools.javac.file",
-    "jdk.compiler/com.sun.tools.javac.parser",
-    "jdk.compiler/com.sun.tools.javac.tree",
-    "jdk.compiler/com.sun.tools.javac.util",
-    "java.security.jgss/sun.security.krb5",
-)
-_OPENS = (
-    "java.base/java.lang",
-    "java.base/java.net",
-    "java.base/java.io",
-    "java.base/java.nio",
-    "java.base/sun.nio.ch",
-    "java.base/java.lang.reflect",
-    "java.base/java.text",
-    "java.base/java.time",
-    "java.base/java.util",
-    "java.base/java.util.concurrent",
-    "java.base/java.util.concurrent.atomic",
-    "java.base/java.util.concurrent.locks",
-)
-
 
 def write(folder: Path, values: Mapping[str, str]) -> None:
     """A configuration folder for a Flink process: the cluster's options and the values."""
     folder.mkdir(parents=True, exist_ok=True)
-    options = {**_CLUSTER, **_task_manager_memory(), **values}
+    options = {**OPTIONS, **_HOSTS, **_task_manager_memory(), **values}
     # Quoted: the reporter's options take a number that is no text for absent.
     (folder / "config.yaml").write_text(
         "".join(f'{key}: "{value}"\n' for key, value in options.items())
@@ -169,8 +116,7 @@ def java(folder: Path, class_path: str, *options: str) -> list[str]:
         "java",
         "-XX:+UseSerialGC",
         *options,
-        *(f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS),
-        *(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS),
+        *JAVA_FLAGS,
         f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
         "-cp",
         class_path,

@@ -45,6 +45,7 @@ def stop(
     what was written since is written again, with the same result.
     """
     from pipelinekit.launch import deployment, flink
+    from pipelinekit.launch.flink_checkpoints import newest_checkpoint
     from pipelinekit.launch.flink_rest import FlinkRest
 
     variables, is_protected, own_state = project_variables(environment)
@@ -61,8 +62,9 @@ def stop(
     else:
         ended = flink.cancel(rest, runner_job)
         if ended == "CANCELED":
-            deployment.save(state, replace(record, runner_job=runner_job))
-            say(f"{record.job} stopped; its newest checkpoint is kept")
+            kept = newest_checkpoint(rest, record.checkpoints, runner_job)
+            deployment.save(state, replace(record, runner_job=runner_job, savepoint=kept))
+            say(f"{record.job} stopped; " + (f"kept is {kept}" if kept else "it had no checkpoint"))
         else:  # whoever ended it has noted where the next one goes on
             say(f"{record.job} had ended already: Flink says {ended}")
     return 0

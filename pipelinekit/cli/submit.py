@@ -154,7 +154,7 @@ def submit_to_flink(
         say(line)
     before = deployment.load(state, plan.job)
     if savepoint is None and start_from == "stored" and before is not None:
-        savepoint = _newest_state(before)
+        savepoint = _newest_state(cluster, before)
     if savepoint is not None and until_end:
         raise UsageError(
             "--until-end replays a topic, and this job goes on from a state",
@@ -196,13 +196,15 @@ def submit_to_flink(
     return record
 
 
-def _newest_state(before: Deployment) -> str | None:
+def _newest_state(cluster: FlinkCluster, before: Deployment) -> str | None:
     """What the job was stopped with, else its newest checkpoint, else what it had begun from."""
-    from pipelinekit.launch.flink import newest_checkpoint
+    from pipelinekit.launch.flink_checkpoints import newest_checkpoint
+    from pipelinekit.launch.flink_rest import FlinkRest
 
     if before.savepoint is not None or not before.runner_job:
         return before.savepoint or before.began_from
-    return newest_checkpoint(before.checkpoints, before.runner_job) or before.began_from
+    found = newest_checkpoint(FlinkRest(cluster.rest), before.checkpoints, before.runner_job)
+    return found or before.began_from
 
 
 def _submit_to_dataflow(

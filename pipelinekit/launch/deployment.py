@@ -28,7 +28,7 @@ class Deployment:
 
     It is empty from before the hand-over until the runner has the job: a submission that is killed
     in between leaves one that only its `runner_name` finds. `savepoint` is where the state lies
-    when it was stopped with one, `checkpoints` the folder of the runner's own, `began_from` the
+    that it was stopped with, `checkpoints` the folder of the runner's own, `began_from` the
     state that it was submitted with.
     """
 

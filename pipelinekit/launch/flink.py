@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import sys
 import time
@@ -24,7 +23,6 @@ _STARTED_WITHIN_S = 90.0
 _STOPPED_WITHIN_S = 60.0
 _STUCK_AFTER_S = 45.0
 _MOVES_WITHIN_S = 6.0
-_CHECKPOINT = re.compile(r"chk-(\d+)")
 Say = Callable[[str], None]
 
 
@@ -95,9 +93,11 @@ def preflight(cluster: FlinkCluster, name: str, parallelism: int) -> list[str]:
             help="stop a job, add a task manager, or submit with a smaller --parallelism",
         )
     _must_answer("the job server", cluster.job_endpoint)
-    if cluster.worker_pool is not None:
-        _must_answer("the worker pool", cluster.worker_pool)
-    _must_be_writable(cluster.checkpoints)
+    # What task managers elsewhere see as their loopback and their folders can't be tried from here.
+    if all(_is_loopback(address) for address in rest.task_managers()):
+        if cluster.worker_pool is not None:
+            _must_answer("the worker pool", cluster.worker_pool)
+        _must_be_writable(cluster.checkpoints)
     return [
         f"Flink {version} at {cluster.rest}: {free} slots free",
         f"checkpoints in {cluster.checkpoints}",
@@ -204,17 +204,6 @@ def stop_with_savepoint(rest: FlinkRest, job: str, folder: str) -> str:
     location = rest.stop_with_savepoint(job, folder, _STOPPED_WITHIN_S)
     rest.wait(job, ENDED, _STOPPED_WITHIN_S)
     return location
-
-
-def newest_checkpoint(checkpoints: str, job: str) -> str | None:
-    """The job's newest retained checkpoint in a folder that this machine sees."""
-    folder = Path(checkpoints.removeprefix("file://")) / job
-    numbered = [
-        (int(match.group(1)), path)
-        for path in folder.glob("chk-*")
-        if (match := _CHECKPOINT.fullmatch(path.name)) and (path / "_metadata").exists()
-    ]
-    return f"file://{max(numbered)[1]}" if numbered else None
 
 
 # --- private ------------------------------------------------------------------------------------
@@ -339,6 +328,10 @@ def _rate(rest: FlinkRest, job: str, vertex: str | None, before: float | None) -
             moved_at, count = time.monotonic(), now
             deadline = moved_at + _MOVES_WITHIN_S
     return 0.0
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.")
 
 
 def _must_answer(what: str, address: str) -> None:

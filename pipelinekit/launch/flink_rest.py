@@ -8,6 +8,7 @@ import re
 import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -43,6 +44,11 @@ class FlinkRest:
         """All jobs the cluster remembers: jid, name, state, start-time, tasks."""
         jobs: list[dict[str, Any]] = self._ask("GET", "/jobs/overview")["jobs"]
         return jobs
+
+    def task_managers(self) -> list[str]:
+        """The hosts that they listen on, as the job manager knows them."""
+        found = self._ask("GET", "/taskmanagers")["taskmanagers"]
+        return [urllib.parse.urlsplit(str(t["path"])).hostname or "" for t in found]
 
     def job(self, job: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("GET", f"/jobs/{job}")

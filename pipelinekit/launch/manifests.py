@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
+from pipelinekit.errors import UsageError
 from pipelinekit.launch.artifact import Artifact
 from pipelinekit.launch.templates import render as filled
 from pipelinekit.plan.model import Plan
 from pipelinekit.plan.render import render
+from pipelinekit.runtime import flink_cluster
 from pipelinekit.runtime.outside import ddl_from_nothing
+
+_MEMORY = {
+    "jobmanager.memory.process.size": "1600m",
+    "taskmanager.memory.process.size": "2048m",
+    # The gRPC channels to the Python workers.
+    "taskmanager.memory.task.off-heap.size": "256m",
+    # RocksDB's, if a job asks for it; the rest is heap.
+    "taskmanager.memory.managed.size": "128m",
+}
+_OPTION = re.compile(r"[a-z][a-z0-9_-]*(\.[a-zA-Z0-9_-]+)+")
+# Flink's image has a plug-in for each object store, by the scheme of a URI.
+_STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "abfs": "azure", "abfss": "azure"}
 
 
 def texts_of(made: Artifact, variables: Mapping[str, Any]) -> dict[str, str]:
@@ -38,16 +53,57 @@ def secrets_of(plan: Plan) -> list[str]:
 
 def _kubernetes(made: Artifact, variables: Mapping[str, Any]) -> str:
     name = f"pipelinekit-{made.plan.job}".replace("_", "-")
+    checkpoints = str(variables.get("FLINK_CHECKPOINTS", "file:///checkpoints")).rstrip("/")
+    scheme, _, folder = checkpoints.partition("://")
     return filled(
         "kubernetes/flink/cluster.yaml.j2",
         job=made.plan.job,
         name=name,
         settings=made.settings,
-        checkpoints=variables.get("FLINK_CHECKPOINTS", "file:///checkpoints"),
+        cluster={
+            "jobmanager.rpc.address": f"{name}-jobmanager",
+            **_MEMORY,
+            **flink_cluster.OPTIONS,
+            # A job manager that is started again goes on with the jobs of the one before.
+            "high-availability.type": "kubernetes",
+            "high-availability.storageDir": f"{checkpoints}/jobs",
+            "high-availability.jobmanager.port": "6123",
+            "kubernetes.cluster-id": name,
+            # The dead one leads for so long; 15 s by default. The leader asks the API server each
+            # second, and gives up what it can't renew for 5 s.
+            "high-availability.kubernetes.leader-election.lease-duration": "6 s",
+            "high-availability.kubernetes.leader-election.renew-deadline": "5 s",
+            "high-availability.kubernetes.leader-election.retry-period": "1 s",
+            "state.checkpoints.dir": checkpoints,
+            "state.savepoints.dir": f"{checkpoints}/savepoints",
+            # The image's own file has them too, but ours takes its place.
+            "env.java.opts.all": " ".join(flink_cluster.JAVA_FLAGS),
+            **_options(str(variables.get("FLINK_OPTIONS", ""))),
+        },
+        jobs=flink_cluster.JOBS,
+        java_flags=flink_cluster.JAVA_FLAGS,
+        folder=folder if scheme == "file" else None,
+        plugin=f"flink-{_STORES[scheme]}-fs-hadoop-{flink_cluster.VERSION}.jar"
+        if scheme in _STORES
+        else None,
         flink_image=variables.get("FLINK_IMAGE", f"pipelinekit-flink:{version('pipelinekit')}"),
         worker_image=variables.get("WORKER_IMAGE", f"pipelinekit-workers:{version('pipelinekit')}"),
         secrets=secrets_of(made.plan),
     )
+
+
+def _options(text: str) -> dict[str, str]:
+    """Flink's options by name, one a line. Raises UsageError for a line that is none."""
+    options = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, value = line.partition(": ")
+        if not colon or not _OPTION.fullmatch(name) or not value.strip():
+            raise UsageError(
+                f'FLINK_OPTIONS has the line "{line}", which is no option of Flink',
+                help='write one a line, by its whole name: "s3.endpoint: https://store:9000"',
+            )
+        options[name] = value.strip()
+    return options
 
 
 def _secrets(value: object) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import kubernetes_validate
@@ -10,10 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipelinekit.connectors.base import Budget
-from pipelinekit.devstack.flink.settings import JOBS
+from pipelinekit.errors import UsageError
 from pipelinekit.launch.artifact import Artifact, Settings
 from pipelinekit.launch.manifests import secrets_of, texts_of
 from pipelinekit.plan.model import Plan, SinkPlan
+from pipelinekit.runtime.flink_cluster import JAVA_FLAGS, JOBS, OPTIONS, VERSION
 from tests import plans
 
 COUNTS = plans.metric("counts", [plans.measure("n", "count()")], key=["country"])
@@ -89,8 +91,8 @@ def test_a_second_job_manager_stands_by_under_an_address_of_its_own(
     [flink] = managers["template"]["spec"]["containers"]
     # Where task managers find it is the pod's own address: the service has those of both.
     assert flink["args"][:2] == ["jobmanager", "$(POD_IP)"]
-    address = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in flink["env"]}
-    assert address["POD_IP"] == "status.podIP"
+    (address,) = (e["valueFrom"] for e in flink["env"] if e["name"] == "POD_IP")
+    assert address == {"fieldRef": {"fieldPath": "status.podIP"}}
     [spread] = managers["template"]["spec"]["topologySpreadConstraints"]
     assert spread["labelSelector"] == managers["selector"]
 
@@ -129,15 +131,110 @@ def test_there_is_a_spare_task_manager_and_workers_get_the_secrets(
     assert managers["replicas"] == 4
     labels = managers["template"]["metadata"]["labels"]
     assert managers["selector"]["matchLabels"].items() <= labels.items()
-    workers = managers["template"]["spec"]["containers"][1]
+    [workers] = managers["template"]["spec"]["initContainers"]
     assert [e["name"] for e in workers["env"]] == ["CH_PASSWORD"]
     assert "password" not in str(manifests).lower().replace("ch_password", "")
 
 
-def test_the_cluster_keeps_checkpoints_where_it_is_told(manifests: list[dict[str, Any]]) -> None:
+def test_workers_are_up_before_their_task_manager_and_tried_from_inside_their_pod(
+    manifests: list[dict[str, Any]],
+) -> None:
+    pod = of(manifests, "Deployment", "taskmanager")["spec"]["template"]["spec"]
+    [workers] = pod["initContainers"]
+    assert workers["restartPolicy"] == "Always"
+    # The kubelet asks from outside of the pod, and they listen on its loopback.
+    assert set(workers["startupProbe"]) == {"exec", "periodSeconds", "failureThreshold"}
+    assert {"readinessProbe", "livenessProbe"}.isdisjoint(workers)
+    # And a task manager whose workers stay away gives up its slot.
+    [manager] = pod["containers"]
+    port = workers["command"][workers["command"].index("--port") + 1]
+    assert manager["livenessProbe"]["exec"]["command"][-1].endswith(f"/127.0.0.1/{port}")
+
+
+def pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        o["metadata"]["name"].rpartition("-")[2]: o["spec"]["template"]["spec"]
+        for o in manifests
+        if o["kind"] == "Deployment"
+    }
+
+
+def flink_parts(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods whose processes write checkpoints."""
+    return [pod for part, pod in pods(manifests).items() if part != "jobserver"]
+
+
+def test_an_object_store_takes_the_checkpoints_with_its_plug_in_and_keys(
+    manifests: list[dict[str, Any]],
+) -> None:
     options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
     assert options["state.checkpoints.dir"] == "s3://bucket/checkpoints"
-    assert options["parallelism.default"] == 3
+    for pod in flink_parts(manifests):
+        [container] = pod["containers"]
+        plugins = {e["name"]: e.get("value") for e in container["env"]}
+        assert plugins["ENABLE_BUILT_IN_PLUGINS"] == f"flink-s3-fs-hadoop-{VERSION}.jar"
+        [keys] = container["envFrom"]
+        assert keys["secretRef"] == {
+            "name": "pipelinekit-user-events-checkpoints",
+            "optional": True,
+        }
+        assert [v["name"] for v in pod["volumes"]] == ["config"]
+
+
+@pytest.mark.parametrize("variables", [{}, {"FLINK_CHECKPOINTS": "file:///checkpoints/"}])
+def test_a_folder_is_a_claim_that_every_flink_pod_mounts(variables: dict[str, str]) -> None:
+    manifests = objects(texts_of(made(), variables)["kubernetes/user_events.yaml"])
+    options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
+    assert options["high-availability.storageDir"] == "file:///checkpoints/jobs"
+    for pod in flink_parts(manifests):
+        claims = {v["name"]: v.get("persistentVolumeClaim") for v in pod["volumes"]}
+        assert claims["checkpoints"] == {"claimName": "pipelinekit-user-events-checkpoints"}
+        [container] = pod["containers"]
+        mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+        assert mounts["checkpoints"] == "/checkpoints"
+        assert "ENABLE_BUILT_IN_PLUGINS" not in str(container)
+
+
+def test_pods_ask_for_no_more_than_the_restricted_standard_allows(
+    manifests: list[dict[str, Any]],
+) -> None:
+    assert set(pods(manifests)) == {"jobmanager", "jobserver", "taskmanager"}
+    for pod in pods(manifests).values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_flink_has_the_flags_that_the_image_s_own_file_has(
+    manifests: list[dict[str, Any]],
+) -> None:
+    options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
+    assert options["env.java.opts.all"].split() == list(JAVA_FLAGS)
+    assert {"--add-opens=java.base/java.util=ALL-UNNAMED"} <= set(JAVA_FLAGS)
+    assert options.items() >= OPTIONS.items()
+
+
+def test_options_of_flink_may_be_added_and_changed() -> None:
+    given = "s3.endpoint: http://store:9000\n\n  heartbeat.timeout: 10000\n"
+    texts = texts_of(made(), {"FLINK_OPTIONS": given})
+    manifests = objects(texts["kubernetes/user_events.yaml"])
+    options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
+    assert options["s3.endpoint"] == "http://store:9000"
+    assert options["heartbeat.timeout"] == "10000"
+    assert options["heartbeat.interval"] == "500"
+
+
+@pytest.mark.parametrize(
+    "line", ["s3.endpoint", "s3.endpoint=http://store", "endpoint: x", "s3.endpoint: ", "- a.b: c"]
+)
+def test_a_line_that_is_no_option_is_refused_with_its_text(line: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f'the line "{line.strip()}"')):
+        texts_of(made(), {"FLINK_OPTIONS": f"a.b: c\n{line}\n"})
 
 
 def test_a_job_manager_finds_its_jobs_again_in_config_maps_that_its_account_may_write(

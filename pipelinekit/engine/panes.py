@@ -7,7 +7,7 @@ row the one that saw more events wins, and after a restore the same events end i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,9 +100,9 @@ class PaneStore:
         """The watermark at which something closes or is forgotten next."""
         return min((d for grain in self._all_grains() for d in grain.deadlines()), default=None)
 
-    def due(self, now_ms: int) -> bool:
+    def due(self, now_ms: int, metrics: Collection[str] | None = None) -> bool:
         """Whether `flush` would give anything."""
-        return any(at <= now_ms for grain in self._all_grains() for _, at in grain.waiting())
+        return any(at <= now_ms for grain in self._grains_of(metrics) for _, at in grain.waiting())
 
     def next_due_ms(self) -> int | None:
         """When `flush` will have something to give, None if nothing waits; may lie in the past."""
@@ -112,20 +112,21 @@ class PaneStore:
         self,
         now_ms: int,
         *,
+        metrics: Collection[str] | None = None,
         due_by_ms: int | None = None,
         rows_max: int | None = None,
         everything: bool = False,
     ) -> list[Upserts]:
         """The changed rows that are due, at most `rows_max`, those that waited longest first.
 
-        With `due_by_ms` also those that are due by then. What exceeds `rows_max` stays changed, in
-        state, and is due at the next call.
+        Of all `metrics`, or of those named. With `due_by_ms` also those that are due by then. What
+        exceeds `rows_max` stays changed, in state, and is due at the next call.
         """
         due_by_ms = now_ms if due_by_ms is None else due_by_ms
         waiting = sorted(
             (
                 (pane.dirty_since_ms or 0, number, pane, grain)
-                for number, grain in enumerate(self._all_grains())
+                for number, grain in enumerate(self._grains_of(metrics))
                 for pane, at in grain.waiting()
                 if everything or at <= due_by_ms
             ),
@@ -227,8 +228,13 @@ class PaneStore:
     # --- private ----------------------------------------------------------------------------
 
     def _all_grains(self) -> Iterable[Grain]:
+        return self._grains_of(None)
+
+    def _grains_of(self, metrics: Collection[str] | None) -> Iterable[Grain]:
+        """Of all metrics or of those named, their older forms included."""
         for grains in self._grains.values():
-            yield from grains
+            if metrics is None or grains[0].metric.plan.name in metrics:
+                yield from grains
 
 
 def _grain(metric: Metric, place: int, measures: tuple[CompiledMeasure, ...]) -> Grain:

@@ -84,10 +84,14 @@ class FlinkJob(Job):
         managers = {name for name in self.flink.parts if name.startswith("jobmanager")}
         return next(iter(managers - {self.leader}), None)
 
+    def leading_rest(self) -> FlinkRest:
+        """Of the job manager that leads, or is about to."""
+        return FlinkRest(f"http://127.0.0.1:{self.flink.parts[self.leader].port}")
+
     def deployed_again_ms(self, job: str, since_ms: float) -> float:
         """When the job's tasks were deployed by a job manager that leads since then."""
-        rest = FlinkRest(f"http://127.0.0.1:{self.flink.parts[self.leader].port}")
-        deadline = time.monotonic() + 60
+        rest = self.leading_rest()
+        deadline = time.monotonic() + 120
         while True:
             with contextlib.suppress(Refused, Unreachable):  # it comes up, and finds its jobs
                 times = [v["start-time"] for v in rest.job(job)["vertices"]]

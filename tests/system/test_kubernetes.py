@@ -28,6 +28,7 @@ from ruamel.yaml import YAML
 
 from pipelinekit.devstack.ports import free_port
 from pipelinekit.errors import Refused, Unreachable
+from pipelinekit.launch.flink_rest import FlinkRest
 from tests.system.recount import recount
 from tests.system.test_flink import FlinkJob
 
@@ -110,25 +111,19 @@ class Cluster:
 class KubernetesJob(FlinkJob):
     manifest = ""
 
+    def leading_rest(self) -> FlinkRest:
+        return self.rest  # the forward finds a pod that is there, and each answers for the leader
+
     def pod_that_leads(self) -> str:
         """The job manager that Flink's ConfigMap names."""
         data = json.loads(kubectl("get", "cm", f"{NAME}-cluster-config-map", "-o", "json"))["data"]
-        leader = data["org.apache.flink.k8s.leader.dispatcher"]
-        ip = re.search(r"@([\d.]+):", leader)
-        assert ip is not None, leader
-        return next(
-            p["metadata"]["name"] for p in pods("jobmanager") if p["status"].get("podIP") == ip[1]
-        )
+        ip = re.search(r"@([\d.]+):", data["org.apache.flink.k8s.leader.dispatcher"])
+        assert ip is not None
+        return _pod_at(ip[1], "jobmanager")
 
     def pod_that_works(self, job: str) -> str:
         """The task manager that has the job's panes."""
-        vertices = self.rest.job(job)["vertices"]
-        panes = next(v["id"] for v in vertices if "panes" in v["name"])
-        subtasks = self.rest._ask("GET", f"/jobs/{job}/vertices/{panes}")["subtasks"]
-        ip = str(subtasks[0]["taskmanager-id"]).partition(":")[0]
-        return next(
-            p["metadata"]["name"] for p in pods("taskmanager") if p["status"].get("podIP") == ip
-        )
+        return _pod_at(self.working_manager(job).partition(":")[0], "taskmanager")
 
     def kill(self, kind: str, job: str) -> float:
         """Gives since when rows are fresh, in ms."""
@@ -143,18 +138,8 @@ class KubernetesJob(FlinkJob):
             pod = self.pod_that_leads() if kind == "jobmanager" else self.pod_that_works(job)
             kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
         if kind == "jobmanager":
-            now_ms = self._deployed_again_ms(job, now_ms)
+            now_ms = self.deployed_again_ms(job, now_ms)
         return now_ms
-
-    def _deployed_again_ms(self, job: str, since_ms: float) -> float:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(Refused, Unreachable):  # it comes up, and finds its jobs
-                times = [v["start-time"] for v in self.rest.job(job)["vertices"]]
-                if times and min(times) > since_ms:
-                    return float(max(times))
-            assert time.monotonic() < deadline, f"job {job} did not come back"
-            time.sleep(0.1)
 
     def state(self, job: str) -> str:
         """Once the forward has found a pod that is there."""
@@ -169,6 +154,10 @@ class KubernetesJob(FlinkJob):
         """Every pod there again, and ready."""
         for part in ("jobmanager", "taskmanager", "jobserver"):
             kubectl("rollout", "status", f"deploy/{NAME}-{part}", "--timeout=180s")
+
+
+def _pod_at(ip: str, component: str) -> str:
+    return next(p["metadata"]["name"] for p in pods(component) if p["status"].get("podIP") == ip)
 
 
 def _small(manifest: str) -> str:

@@ -62,15 +62,18 @@ class Job:
         self.letters = make_topic(1)
         self.plan = plan_of(self.topic, self.brokers, self.letters, *metrics)
         self.sink = MemorySink()
+        self.other_sinks: dict[str, MemorySink] = {}
         self.folder = folder
 
     def runner(self, **options: object) -> LocalRunner:
         metrics = self.plan.metrics
-        self.sink.ddl(SinkSchema("events", tuple(t for m in metrics for t in tables_of(m))))
+        sinks = {"memory": self.sink, **self.other_sinks}
+        for sink in sinks.values():
+            sink.ddl(SinkSchema("events", tuple(t for m in metrics for t in tables_of(m))))
         return LocalRunner(
             self.plan,
             KafkaSource(self.brokers, self.topic),
-            {"memory": self.sink},
+            sinks,
             KafkaDeadLetters(self.brokers, self.letters),
             self.folder,
             RunOptions(**options),  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,37 @@ def test_what_comes_while_a_store_writes_leaves_together_when_it_has(job: Job) -
         until(lambda: counted(job.rows()) == expected(sent))
         assert sink.writes - before == 2
     assert run.error is None
+
+
+def test_a_slow_sink_sets_the_pace_of_its_own_metrics_and_of_no_other(job: Job) -> None:
+    archived = replace(
+        plans.metric("archived", [plans.measure("n", "count()")]), sinks=("archive",)
+    )
+    both = replace(
+        plans.metric("both", [plans.measure("n", "count()")]), sinks=("memory", "archive")
+    )
+    job.plan = type(job.plan)("events", "local", job.plan.source, (COUNT, archived, both), ())
+    job.other_sinks["archive"] = slow = Slow()
+    sent = events(60, step_ms=1)
+
+    def n(sink: MemorySink, table: str) -> int:
+        return sum(row["n"] for row in sink.read_back(table).to_pylist())
+
+    with Running(job.runner(checkpoint_every_ms=60_000, stall_ms=20_000)) as run:
+        send(job.brokers, job.topic, sent[:20])
+        until(lambda: n(job.sink, "both_1m") == n(slow, "both_1m") == 20)
+        slow.gate.clear()
+        for end in (40, 60):
+            send(job.brokers, job.topic, sent[end - 20 : end])
+            until(lambda end=end: counted(job.rows()) == expected(sent[:end]))
+        # The first write may be on its way; what came since then waits for the archive.
+        assert n(job.sink, "both_1m") <= 40
+        assert n(slow, "archived_1m") <= 40
+        slow.gate.set()
+        until(lambda: n(job.sink, "both_1m") == n(slow, "both_1m") == 60)
+        until(lambda: n(slow, "archived_1m") == 60)
+    assert run.error is None
+    assert slow.read_back("counts_1m").num_rows == 0
 
 
 def test_store_down_pauses_reading_keeps_state_and_catches_up(job: Job) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipelinekit.cli.common import check, environment_option, paths_argument, plans_of
-from pipelinekit.cli.jobs import say
+from pipelinekit.cli.jobs import of_environment, say
 
 
 @click.command("compile")
@@ -86,5 +86,5 @@ def compile_job(
         made = artifact.Artifact(runner, plan, settings, artifact.built_with())
         for path in artifact.write(folder, made, texts_of(made, checked.project.variables)):
             click.echo(path)
-    say(f"submit with: pipelinekit submit {folder}")
+    say(f"submit with: pipelinekit submit {folder}{of_environment(environment)}")
     return 0

@@ -104,13 +104,22 @@ def flink_job(rest: FlinkRest, record: Deployment) -> str:
             f"{record.job} was submitted to {record.runner}, as {record.runner_job}",
             help="look at it, and stop it, with that runner's own tools",
         )
-    found = current(rest, runner_name(record.plan)) or record.runner_job
-    if not found:
+    if (found := current(rest, runner_name(record.plan))) is not None:
+        return found
+    if record.runner_job not in {job["jid"] for job in rest.jobs()}:
+        reason = "its submission did not get that far"
+        if record.runner_job:
+            reason = f"it has forgotten {record.runner_job}"
         raise UsageError(
-            f"Flink at {rest.url} has no job {record.job}: its submission did not get that far",
+            f"Flink at {rest.url} has no job {record.job}: {reason}",
             help="submit it again: pipelinekit submit DIR",
         )
-    return found
+    return record.runner_job
+
+
+def of_environment(environment: str) -> str:
+    """The option that a printed next step needs to mean the same environment."""
+    return "" if environment == LOCAL else f" -e {environment}"
 
 
 def say(line: str) -> None:

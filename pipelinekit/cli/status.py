@@ -38,7 +38,10 @@ def status(jobs: tuple[str, ...], environment: str, state: Path | None, style: s
     state = state or own_state
     names = jobs or tuple(deployment.names(state))
     if not names:
-        raise UsageError("no job was submitted yet", help="submit one: pipelinekit submit DIR")
+        raise UsageError(
+            f"no job was submitted yet to the environment {environment}",
+            help="submit one: pipelinekit submit DIR; another environment: -e NAME",
+        )
     rest = FlinkRest(flink_cluster(variables, environment, state).rest)
     found = []
     for name in names:

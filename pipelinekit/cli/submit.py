@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelinekit.cli.common import environment_option, state_option
-from pipelinekit.cli.jobs import flink_cluster, project_variables, refuse_protected, say
+from pipelinekit.cli.jobs import (
+    flink_cluster,
+    of_environment,
+    project_variables,
+    refuse_protected,
+    say,
+)
 from pipelinekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +136,7 @@ def submit(
             shards_given=shards,
         )
         click.echo(f"{submitted.job} runs on Flink as {submitted.runner_job}")
-    say("look at it with: pipelinekit status")
+    say(f"look at it with: pipelinekit status{of_environment(environment)}")
     return 0
 
 
@@ -182,6 +188,10 @@ def submit_to_flink(
         say(f"note: {note}")
     record = _record("flink", begin, cluster.checkpoints, began_from=savepoint)
     deployment.save(state, record)
+
+    def known(runner_job: str) -> None:
+        deployment.save(state, replace(record, runner_job=runner_job))
+
     runner_job = flink.submit(
         cluster,
         begin.job,
@@ -190,10 +200,9 @@ def submit_to_flink(
         checkpoint_every_ms=settings.checkpoint_every_ms,
         savepoint=savepoint,
         say=say,
+        known=known,
     )
-    record = replace(record, runner_job=runner_job)
-    deployment.save(state, record)
-    return record
+    return replace(record, runner_job=runner_job)
 
 
 def _newest_state(cluster: FlinkCluster, before: Deployment) -> str | None:

@@ -113,8 +113,9 @@ def submit(
     checkpoint_every_ms: int = 5_000,
     savepoint: str | None = None,
     say: Say = lambda line: None,
+    known: Say = lambda job: None,
 ) -> str:
-    """Hand the job over; gives Flink's id of it once all its tasks run.
+    """Hand the job over; gives Flink's id of it once all its tasks run, and to `known` before.
 
     A task that hangs while it initialises (its worker died then) is cancelled and submitted
     again, once. Raises Refused when Flink will not run it, with the reason.
@@ -123,6 +124,7 @@ def submit(
     for _ in range(2):
         _hand_over(cluster, job, name, parallelism, checkpoint_every_ms, savepoint)
         found = _until_known(rest, name)
+        known(found)
         say(f"Flink has it as {found}")
         if _until_running(rest, found, _STUCK_AFTER_S):
             return found
@@ -130,7 +132,8 @@ def submit(
         cancel(rest, found)
     raise Refused(
         f"job {name} did not come to run on Flink at {cluster.rest}",
-        help="look at its task managers' and the worker pool's logs",
+        help="look at its task managers' logs, and at the worker pool's: they look for it at "
+        f"FLINK_WORKER_POOL={cluster.worker_pool}, each from where it runs",
     )
 
 
@@ -176,7 +179,7 @@ def status(rest: FlinkRest, job: str) -> FlinkStatus:
         checkpoint_bytes=None if last is None else int(last["state_size"]),
         checkpoint_ms=None if last is None else int(last["end_to_end_duration"]),
         checkpoints_failed=int(checkpoints["counts"]["failed"]),
-        last_error=str(errors[0]["stacktrace"]).splitlines()[0] if errors else None,
+        last_error=_cause(errors[0]["stacktrace"]) if errors else None,
     )
 
 
@@ -280,15 +283,22 @@ def _until_running(rest: FlinkRest, job: str, within_s: float) -> bool:
         found = rest.job(job)
         if found["state"] in ENDED:
             errors = rest.exceptions(job)
-            reason = str(errors[0]["stacktrace"]).splitlines()[0] if errors else "no reason given"
+            reason = _cause(errors[0]["stacktrace"]) if errors else "no reason given"
             raise Refused(
                 f"Flink ended job {job} as {found['state']}: {reason}",
-                help="the next submit goes on from its newest savepoint or checkpoint, if any",
+                help="mend that and submit again: it goes on from its newest state, if it has one",
             )
         if found["state"] == "RUNNING" and not _waiting(found):
             return True
         time.sleep(0.2)
     return False
+
+
+def _cause(stack_trace: object) -> str:
+    """What a Java stack trace begins with, and what was behind it all."""
+    lines = str(stack_trace).splitlines()
+    causes = [line.strip() for line in lines if line.startswith("Caused by: ")]
+    return " … ".join([lines[0], *causes[-1:]]) if lines else ""
 
 
 def _state(found: dict[str, Any]) -> str:
@@ -341,7 +351,8 @@ def _must_answer(what: str, address: str) -> None:
     except (OSError, ValueError) as error:
         raise Unreachable(
             f"{what} at {address} does not answer: {error}",
-            help="start it with `pipelinekit up flink`",
+            help="look whether it runs, and the way to it (kubectl port-forward holds on to one "
+            "pod); a cluster on this machine: pipelinekit up flink",
         ) from error
 
 

@@ -18,13 +18,14 @@ def newest_checkpoint(rest: FlinkRest, checkpoints: str, job: str) -> str | None
     """
     told = _told(rest, job)
     if told is None:
-        told = _listed(checkpoints, job)
-    if told is None:
-        raise Refused(
-            f"nobody knows the newest checkpoint of job {job}: Flink at {rest.url} has forgotten "
-            f"the job, and {checkpoints}/{job} can't be seen from here",
-            help="look there and name it, --from-savepoint URI; or begin anew, --from earliest",
-        )
+        try:
+            told = _listed(checkpoints, job)
+        except (OSError, ValueError) as error:  # pyarrow's are one or the other
+            raise Refused(
+                f"nobody knows the newest checkpoint of job {job}: Flink at {rest.url} has "
+                f"forgotten the job, and {checkpoints}/{job} can't be seen from here: {error}",
+                help="look there and name it, --from-savepoint URI; or begin anew, --from earliest",
+            ) from error
     return told or None
 
 
@@ -39,24 +40,21 @@ def _told(rest: FlinkRest, job: str) -> str | None:
     return str(max(found, key=lambda c: int(c["id"]))["external_path"]) if found else ""
 
 
-def _listed(checkpoints: str, job: str) -> str | None:
-    """What lies in the job's folder: a URI, "" for none, None if it can't be seen from here.
+def _listed(checkpoints: str, job: str) -> str:
+    """What lies in the job's folder: a URI, "" for none.
 
-    Object stores by pyarrow, with the credentials that their own tools would find.
+    Object stores by pyarrow, with the credentials that their own tools would find. Raises OSError
+    or ValueError for a folder that can't be seen from here.
     """
     from pyarrow import fs
 
-    try:
-        store, root = fs.FileSystem.from_uri(f"{checkpoints}/{job}")
-        entries = store.get_file_info(fs.FileSelector(root))
-        numbered = sorted(
-            (int(match[1]), entry.path)
-            for entry in entries
-            if (match := _CHECKPOINT.fullmatch(entry.base_name))
-        )
-        for number, path in reversed(numbered):
-            if store.get_file_info(f"{path}/_metadata").type == fs.FileType.File:
-                return f"{checkpoints}/{job}/chk-{number}"
-    except (OSError, ValueError):  # pyarrow's errors are one or the other
-        return None
+    store, root = fs.FileSystem.from_uri(f"{checkpoints}/{job}")
+    numbered = sorted(
+        (int(match[1]), entry.path)
+        for entry in store.get_file_info(fs.FileSelector(root))
+        if (match := _CHECKPOINT.fullmatch(entry.base_name))
+    )
+    for number, path in reversed(numbered):
+        if store.get_file_info(f"{path}/_metadata").type == fs.FileType.File:
+            return f"{checkpoints}/{job}/chk-{number}"
     return ""

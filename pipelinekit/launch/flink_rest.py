@@ -22,7 +22,12 @@ _POLL_S = 0.2
 _LEADERLESS = 503
 _LED_WITHIN_S = 15.0
 _ADDRESS = re.compile(r"https?://[^\s/,]+(/[^\s,]*)?")
-_HELP = "start it with `pipelinekit up flink`, or set FLINK_REST to one that runs"
+_HELP = (
+    "look whether it runs, and the way to it (kubectl port-forward holds on to one pod), or set "
+    "FLINK_REST to another; a cluster on this machine: pipelinekit up flink"
+)
+# What one that has just begun to lead says of a job that it is taking over.
+_NOT_YET = "UnavailableDispatcherOperationException"
 
 
 class FlinkRest:
@@ -174,7 +179,7 @@ def _answer(address: str, method: str, path: str, body: Mapping[str, object] | N
             return json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
         reason = _reason(error)
-        if error.code == _LEADERLESS:
+        if error.code == _LEADERLESS or _NOT_YET in reason:
             raise _Leaderless(reason) from error
         raise Refused(f"Flink at {address} refused {method} {path}: {reason}") from error
 

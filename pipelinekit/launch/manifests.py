@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
@@ -54,33 +56,22 @@ def secrets_of(plan: Plan) -> list[str]:
 def _kubernetes(made: Artifact, variables: Mapping[str, Any]) -> str:
     name = f"pipelinekit-{made.plan.job}".replace("_", "-")
     checkpoints = str(variables.get("FLINK_CHECKPOINTS", "file:///checkpoints")).rstrip("/")
-    scheme, _, folder = checkpoints.partition("://")
+    scheme, separator, folder = checkpoints.partition("://")
+    if not separator:
+        raise UsageError(
+            f'FLINK_CHECKPOINTS is "{checkpoints}", which is no URI',
+            help="write s3://bucket/folder, or file:///folder for one that all pods mount",
+        )
+    cluster = _flink_options(name, checkpoints, str(variables.get("FLINK_OPTIONS", "")))
     return filled(
         "kubernetes/flink/cluster.yaml.j2",
         job=made.plan.job,
         name=name,
         settings=made.settings,
-        cluster={
-            "jobmanager.rpc.address": f"{name}-jobmanager",
-            **_MEMORY,
-            **flink_cluster.OPTIONS,
-            # A job manager that is started again goes on with the jobs of the one before.
-            "high-availability.type": "kubernetes",
-            "high-availability.storageDir": f"{checkpoints}/jobs",
-            "high-availability.jobmanager.port": "6123",
-            "kubernetes.cluster-id": name,
-            # The dead one leads for so long; 15 s by default. The leader asks the API server each
-            # second, and gives up what it can't renew for 5 s.
-            "high-availability.kubernetes.leader-election.lease-duration": "6 s",
-            "high-availability.kubernetes.leader-election.renew-deadline": "5 s",
-            "high-availability.kubernetes.leader-election.retry-period": "1 s",
-            "state.checkpoints.dir": checkpoints,
-            "state.savepoints.dir": f"{checkpoints}/savepoints",
-            # The image's own file has them too, but ours takes its place.
-            "env.java.opts.all": " ".join(flink_cluster.JAVA_FLAGS),
-            **_options(str(variables.get("FLINK_OPTIONS", ""))),
-        },
+        cluster=cluster,
         jobs=flink_cluster.JOBS,
+        # Pods read their configuration when they start: another one needs other pods.
+        digest=sha256(json.dumps([cluster, flink_cluster.JOBS]).encode()).hexdigest()[:16],
         java_flags=flink_cluster.JAVA_FLAGS,
         folder=folder if scheme == "file" else None,
         plugin=f"flink-{_STORES[scheme]}-fs-hadoop-{flink_cluster.VERSION}.jar"
@@ -90,6 +81,30 @@ def _kubernetes(made: Artifact, variables: Mapping[str, Any]) -> str:
         worker_image=variables.get("WORKER_IMAGE", f"pipelinekit-workers:{version('pipelinekit')}"),
         secrets=secrets_of(made.plan),
     )
+
+
+def _flink_options(name: str, checkpoints: str, more: str) -> dict[str, str]:
+    """What the cluster is told; `more` wins."""
+    return {
+        "jobmanager.rpc.address": f"{name}-jobmanager",
+        **_MEMORY,
+        **flink_cluster.OPTIONS,
+        # A job manager that is started again goes on with the jobs of the one before.
+        "high-availability.type": "kubernetes",
+        "high-availability.storageDir": f"{checkpoints}/jobs",
+        "high-availability.jobmanager.port": "6123",
+        "kubernetes.cluster-id": name,
+        # The dead one leads for so long; 15 s by default. The leader asks the API server each
+        # second, and gives up what it can't renew for 5 s.
+        "high-availability.kubernetes.leader-election.lease-duration": "6 s",
+        "high-availability.kubernetes.leader-election.renew-deadline": "5 s",
+        "high-availability.kubernetes.leader-election.retry-period": "1 s",
+        "state.checkpoints.dir": checkpoints,
+        "state.savepoints.dir": f"{checkpoints}/savepoints",
+        # The image's own file has them too, but ours takes its place.
+        "env.java.opts.all": " ".join(flink_cluster.JAVA_FLAGS),
+        **_options(more),
+    }
 
 
 def _options(text: str) -> dict[str, str]:

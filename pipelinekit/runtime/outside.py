@@ -164,7 +164,8 @@ def make_ready(plan: Plan) -> list[str]:
                     if len(difference.statements) > 1
                     else ""
                 ),
-                help="give the output of `pipelinekit ddl` to whoever keeps it",
+                help="give the output of `pipelinekit ddl` to whoever keeps it, or write "
+                "`manage: full` in its spec",
             )
         difference.apply()
         done += difference.statements

@@ -19,8 +19,9 @@ _RECORDED = Path(__file__).parent / "recorded_flink.json"
 class FakeFlink:
     """Answers what was recorded; a test may change `answers`, by path.
 
-    `then` is what befalls the next requests, one each: a status, or "silence" for no answer at
-    all. `asked` is the method and path of each. The count of messages grows from look to look.
+    `then` is what befalls the next requests, one each: a status, "silence" for no answer at all,
+    or the text of an error. `asked` is the method and path of each. The count of messages grows
+    from look to look.
     """
 
     def __init__(self) -> None:
@@ -39,10 +40,11 @@ class FakeFlink:
                     fake._is_closed.wait()
                     return
                 found = fake._answer(self.path)
-                status = 404 if found is None else int(fate)
+                error = fate if isinstance(fate, str) else f"status {fate}"
+                status = 404 if found is None else 500 if isinstance(fate, str) else fate
                 self.send_response(status)
                 self.end_headers()
-                body = found if status == 200 else {"errors": [f"status {status}"]}
+                body = found if status == 200 else {"errors": [error]}
                 self.wfile.write(json.dumps(body).encode())
 
             def do_GET(self) -> None:

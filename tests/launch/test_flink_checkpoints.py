@@ -79,7 +79,8 @@ def test_a_folder_without_checkpoints_is_of_a_job_that_completed_none(
 def test_where_nobody_knows_it_the_job_does_not_begin_somewhere_else(
     flink: FakeFlink, checkpoints: str
 ) -> None:
-    with pytest.raises(Refused, match=f"forgotten the job, and {checkpoints}/{FORGOTTEN}") as why:
+    unseen = f"forgotten the job, and {checkpoints}/{FORGOTTEN} can't be seen from here: ."
+    with pytest.raises(Refused, match=unseen) as why:
         newest_checkpoint(FlinkRest(flink.url), checkpoints, FORGOTTEN)
 
     assert "--from-savepoint" in str(why.value.help)

@@ -229,6 +229,25 @@ def test_options_of_flink_may_be_added_and_changed() -> None:
     assert options["heartbeat.interval"] == "500"
 
 
+def digests(variables: dict[str, str]) -> set[str]:
+    manifests = objects(texts_of(made(), variables)["kubernetes/user_events.yaml"])
+    templates = [o["spec"]["template"] for o in manifests if o["kind"] == "Deployment"]
+    assert len(templates) == 3
+    return {t["metadata"]["annotations"]["pipelinekit/config"] for t in templates}
+
+
+def test_another_configuration_needs_other_pods_and_the_same_one_none() -> None:
+    [before] = digests({})
+    [same] = digests({"FLINK_OPTIONS": ""})
+    [other] = digests({"FLINK_OPTIONS": "heartbeat.timeout: 10000"})
+    assert before == same != other
+
+
+def test_checkpoints_without_a_scheme_are_refused() -> None:
+    with pytest.raises(UsageError, match='FLINK_CHECKPOINTS is "bucket/folder"'):
+        texts_of(made(), {"FLINK_CHECKPOINTS": "bucket/folder"})
+
+
 @pytest.mark.parametrize(
     "line", ["s3.endpoint", "s3.endpoint=http://store", "endpoint: x", "s3.endpoint: ", "- a.b: c"]
 )

@@ -62,8 +62,10 @@ def stop(
     else:
         ended = flink.cancel(rest, runner_job)
         if ended == "CANCELED":
+            record = replace(record, runner_job=runner_job)
+            deployment.save(state, record)
             kept = newest_checkpoint(rest, record.checkpoints, runner_job)
-            deployment.save(state, replace(record, runner_job=runner_job, savepoint=kept))
+            deployment.save(state, replace(record, savepoint=kept))
             say(f"{record.job} stopped; " + (f"kept is {kept}" if kept else "it had no checkpoint"))
         else:  # whoever ended it has noted where the next one goes on
             say(f"{record.job} had ended already: Flink says {ended}")

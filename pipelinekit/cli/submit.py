@@ -188,21 +188,23 @@ def submit_to_flink(
         say(f"note: {note}")
     record = _record("flink", begin, cluster.checkpoints, began_from=savepoint)
     deployment.save(state, record)
-
-    def known(runner_job: str) -> None:
-        deployment.save(state, replace(record, runner_job=runner_job))
-
-    runner_job = flink.submit(
-        cluster,
-        begin.job,
-        name=name,
-        parallelism=settings.parallelism,
-        checkpoint_every_ms=settings.checkpoint_every_ms,
-        savepoint=savepoint,
-        say=say,
-        known=known,
-    )
-    return replace(record, runner_job=runner_job)
+    ids: list[str] = []  # also of one that failed: `status` shows why
+    try:
+        flink.submit(
+            cluster,
+            begin.job,
+            name=name,
+            parallelism=settings.parallelism,
+            checkpoint_every_ms=settings.checkpoint_every_ms,
+            savepoint=savepoint,
+            say=say,
+            known=ids.append,
+        )
+    finally:
+        if ids:
+            record = replace(record, runner_job=ids[-1])
+            deployment.save(state, record)
+    return record
 
 
 def _newest_state(cluster: FlinkCluster, before: Deployment) -> str | None:

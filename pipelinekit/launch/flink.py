@@ -15,9 +15,10 @@ from typing import Any
 
 from pipelinekit.errors import Refused, Unreachable, UsageError
 from pipelinekit.launch.flink_rest import FlinkRest
+from pipelinekit.runtime import flink_cluster
 from pipelinekit.runtime.beam.job import BeamJob
 
-FLINK_VERSION = "1.19"
+FLINK_VERSION = flink_cluster.VERSION.rpartition(".")[0]  # of patches any will do
 ENDED = frozenset({"CANCELED", "FAILED", "FINISHED", "SUSPENDED"})
 _STARTED_WITHIN_S = 90.0
 _STOPPED_WITHIN_S = 60.0

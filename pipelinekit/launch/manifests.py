@@ -62,7 +62,10 @@ def _kubernetes(made: Artifact, variables: Mapping[str, Any]) -> str:
             f'FLINK_CHECKPOINTS is "{checkpoints}", which is no URI',
             help="write s3://bucket/folder, or file:///folder for one that all pods mount",
         )
-    cluster = _flink_options(name, checkpoints, str(variables.get("FLINK_OPTIONS", "")))
+    cluster = {
+        "parallelism.default": made.settings.parallelism,
+        **_flink_options(name, checkpoints, str(variables.get("FLINK_OPTIONS", ""))),
+    }
     return filled(
         "kubernetes/flink/cluster.yaml.j2",
         job=made.plan.job,
@@ -101,6 +104,7 @@ def _flink_options(name: str, checkpoints: str, more: str) -> dict[str, str]:
         "high-availability.kubernetes.leader-election.retry-period": "1 s",
         "state.checkpoints.dir": checkpoints,
         "state.savepoints.dir": f"{checkpoints}/savepoints",
+        "metrics.reporter.prom.port": "9249",
         # The image's own file has them too, but ours takes its place.
         "env.java.opts.all": " ".join(flink_cluster.JAVA_FLAGS),
         **_options(more),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pipelinekit.cli.jobs import flink_job
@@ -12,13 +10,7 @@ from pipelinekit.launch.deployment import Deployment
 from pipelinekit.launch.flink import FlinkRest, cancel, status
 from pipelinekit.plan.model import Plan
 from tests import plans
-from tests.launch.fake_flink import JOB, PANES, PROGRESS, FakeFlink, fake_flink
-
-
-@pytest.fixture
-def flink() -> Iterator[FakeFlink]:
-    with fake_flink() as fake:
-        yield fake
+from tests.launch.fake_flink import JOB, PANES, PROGRESS, FakeFlink
 
 
 def test_status_is_what_the_stages_of_the_job_count(flink: FakeFlink) -> None:

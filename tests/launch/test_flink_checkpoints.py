@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,9 @@ import pytest
 from pipelinekit.errors import Refused
 from pipelinekit.launch.flink_checkpoints import newest_checkpoint
 from pipelinekit.launch.flink_rest import FlinkRest
-from tests.launch.fake_flink import JOB, FakeFlink, fake_flink
+from tests.launch.fake_flink import JOB, FakeFlink
 
 FORGOTTEN = "0" * 32
-
-
-@pytest.fixture
-def flink() -> Iterator[FakeFlink]:
-    with fake_flink() as fake:
-        yield fake
 
 
 def latest(flink: FakeFlink, **found: tuple[int, str]) -> None:

@@ -11,13 +11,7 @@ import pytest
 from pipelinekit.devstack.ports import free_port
 from pipelinekit.errors import Refused, Unreachable
 from pipelinekit.launch.flink import FlinkCluster, preflight
-from tests.launch.fake_flink import FakeFlink, fake_flink
-
-
-@pytest.fixture
-def flink() -> Iterator[FakeFlink]:
-    with fake_flink() as fake:
-        yield fake
+from tests.launch.fake_flink import FakeFlink
 
 
 @pytest.fixture

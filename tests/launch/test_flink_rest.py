@@ -17,9 +17,8 @@ SAVEPOINT = f"/jobs/{JOB}/savepoints/t1"
 
 
 @pytest.fixture
-def first() -> Iterator[FakeFlink]:
-    with fake_flink() as fake:
-        yield fake
+def first(flink: FakeFlink) -> FakeFlink:
+    return flink
 
 
 @pytest.fixture

@@ -169,6 +169,7 @@ def test_an_object_store_takes_the_checkpoints_with_its_plug_in_and_keys(
 ) -> None:
     options = YAML(typ="safe").load(manifests[0]["data"]["config.yaml"])
     assert options["state.checkpoints.dir"] == "s3://bucket/checkpoints"
+    assert options["parallelism.default"] == 3
     for pod in flink_parts(manifests):
         [container] = pod["containers"]
         plugins = {e["name"]: e.get("value") for e in container["env"]}

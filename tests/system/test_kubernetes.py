@@ -193,21 +193,21 @@ def job(tmp_path: Path) -> Iterator[KubernetesJob]:
     made.verb("load", "--brokers", made.kafka, "--topic", made.topic, "--count", "10")
     made.compile("--runner", "flink")
     made.manifest = _small((tmp_path / "out/kubernetes/clicks.yaml").read_text())
-    kubectl("apply", "-f", "-", given=made.manifest)
-    made.wait_until_whole()
-    forwards = [
-        Forward(f"{NAME}-jobmanager", {rest: 8081}),
-        Forward(f"{NAME}-jobserver", {endpoint: 8099, artifacts: 8098}),
-    ]
-    yield made
-    made.stop_loads()
-    with contextlib.suppress(Refused, Unreachable):
-        made.cancel()
-    for forward in forwards:
-        forward.close()
-    kubectl("delete", "-f", "-", "--wait", given=made.manifest)
-    # What Flink itself made there: the next test's cluster must not find this one's jobs.
-    kubectl("delete", "cm", "-l", "configmap-type=high-availability")
+    with contextlib.ExitStack() as stack:
+        # What Flink itself made there: the next test's cluster must not find this one's jobs.
+        stack.callback(kubectl, "delete", "cm", "-l", "configmap-type=high-availability")
+        stack.callback(kubectl, "delete", "-f", "-", "--wait", given=made.manifest)
+        kubectl("apply", "-f", "-", given=made.manifest)
+        made.wait_until_whole()
+        for forward in (
+            Forward(f"{NAME}-jobmanager", {rest: 8081}),
+            Forward(f"{NAME}-jobserver", {endpoint: 8099, artifacts: 8098}),
+        ):
+            stack.callback(forward.close)
+        yield made
+        made.stop_loads()
+        with contextlib.suppress(Refused, Unreachable):
+            made.cancel()
 
 
 def _submit(job: KubernetesJob) -> str:
